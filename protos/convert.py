@@ -1,0 +1,42 @@
+"""Values of the kernel <-> protobuf messages; the only place that knows both."""
+
+from typing import cast
+
+from protos import splitwire_pb2 as pb
+from splitwire.errors import CorruptPayload
+from splitwire.frame import Frame
+from splitwire.packing import Packing
+from splitwire.plan import BoundarySpec, SplitPlan
+
+__all__ = ["boundary_to_message", "frame_from_message", "frame_to_message", "plan_to_message"]
+
+
+def frame_to_message(frame: Frame) -> pb.Frame:
+    return pb.Frame(
+        shape=frame.shape,
+        packing=cast("pb.Packing.ValueType", int(frame.packing)),
+        bits=frame.bits,
+        payload=frame.payload,
+    )
+
+
+def frame_from_message(message: pb.Frame) -> Frame:
+    """The frame as it was declared; `splitwire.frame.decode` decides whether it is valid.
+
+    Raises:
+        CorruptPayload: the message names a packing that this version does not know.
+    """
+    try:
+        packing = Packing(message.packing)
+    except ValueError:
+        known = ", ".join(f"{p.value} ({p.name})" for p in Packing)
+        raise CorruptPayload(f"the frame names packing {message.packing}, expected one of {known}") from None
+    return Frame(tuple(message.shape), packing, message.bits, message.payload)
+
+
+def plan_to_message(plan: SplitPlan) -> pb.Plan:
+    return pb.Plan(front=plan.front, back=plan.back)
+
+
+def boundary_to_message(boundary: BoundarySpec) -> pb.Boundary:
+    return pb.Boundary(shape=boundary.shape, keep=boundary.keep, bits=boundary.bits, zero=boundary.zero)

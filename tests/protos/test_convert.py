@@ -1,0 +1,53 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protos import splitwire_pb2 as pb
+from protos.convert import boundary_to_message, frame_from_message, frame_to_message, plan_to_message
+from splitwire.errors import CorruptPayload
+from splitwire.frame import Frame
+from splitwire.packing import Packing
+from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
+
+_frames = st.builds(
+    Frame,
+    shape=st.lists(st.integers(1, 2**16), min_size=2, max_size=4).map(tuple),
+    packing=st.sampled_from(Packing),
+    bits=st.sampled_from((*range(2, 9), FLOAT_BITS)),
+    payload=st.binary(max_size=200),
+)
+
+
+@given(_frames)
+def test_a_frame_survives_the_wire(frame: Frame) -> None:
+    sent = frame_to_message(frame).SerializeToString()
+    assert frame_from_message(pb.Frame.FromString(sent)) == frame
+
+
+def test_the_wire_knows_exactly_the_kernels_packings() -> None:
+    on_the_wire = {name.removeprefix("PACKING_"): value for name, value in pb.Packing.items() if value}
+    assert on_the_wire == {packing.name: packing.value for packing in Packing}
+
+
+@pytest.mark.parametrize("packing", [0, max(Packing) + 1, 2**31 - 1, -1])
+def test_an_unknown_packing_is_corrupt(packing: int) -> None:
+    message = pb.Frame(shape=[1, 4], bits=8, payload=b"1234")
+    message.packing = packing  # type: ignore[assignment]
+    with pytest.raises(CorruptPayload, match=rf"packing {packing}, expected one of 1 \(DENSE\)"):
+        frame_from_message(message)
+
+
+def test_an_envelope_is_lean() -> None:
+    frame = Frame((1, 64, 14, 14), Packing.DENSE, 4, bytes(200))
+    request = pb.ForwardRequest(
+        bundle_digest=bytes(8), id=1000, frame=frame_to_message(frame), timeout_ms=2000
+    )
+    assert request.ByteSize() - len(frame.payload) <= 40
+
+
+def test_plan_and_boundary_say_what_the_manifest_says() -> None:
+    boundary = BoundarySpec(shape=(64, 14, 14), keep=0.1, bits=8, zero=128)
+    message = boundary_to_message(boundary)
+    assert BoundarySpec(tuple(message.shape), message.keep, message.bits, message.zero) == boundary
+    plan = plan_to_message(SplitPlan(front=3, back=1))
+    assert (plan.front, plan.back) == (3, 1)

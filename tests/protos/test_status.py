@@ -1,0 +1,45 @@
+import grpc
+import pytest
+
+from protos.status import error_from_status, status_from_error
+from splitwire.errors import (
+    BundleMismatch,
+    CloudError,
+    CloudRejected,
+    CloudUnavailable,
+    CorruptPayload,
+    DeadlineExceeded,
+    FrameError,
+    PlanError,
+    ShapeMismatch,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BundleMismatch(), grpc.StatusCode.FAILED_PRECONDITION),
+        (DeadlineExceeded(), grpc.StatusCode.DEADLINE_EXCEEDED),
+        (CloudUnavailable(), grpc.StatusCode.UNAVAILABLE),
+        (FrameError(), grpc.StatusCode.INVALID_ARGUMENT),
+        (ShapeMismatch(), grpc.StatusCode.INVALID_ARGUMENT),
+        (CorruptPayload(), grpc.StatusCode.INVALID_ARGUMENT),
+        (PlanError(), grpc.StatusCode.INTERNAL),
+        (ZeroDivisionError(), grpc.StatusCode.INTERNAL),
+    ],
+)
+def test_each_error_has_its_status(error: Exception, status: grpc.StatusCode) -> None:
+    assert status_from_error(error) is status
+
+
+@pytest.mark.parametrize("kind", [BundleMismatch, DeadlineExceeded, CloudUnavailable])
+def test_an_error_of_the_cloud_arrives_as_itself(kind: type[CloudError]) -> None:
+    code, _ = status_from_error(kind()).value
+    error = error_from_status(code, "why")
+    assert type(error) is kind
+    assert str(error) == "why"
+
+
+@pytest.mark.parametrize("code", [0, 3, 8, 13, 99, -1])
+def test_any_other_status_is_a_rejection(code: int) -> None:
+    assert type(error_from_status(code, "why")) is CloudRejected
