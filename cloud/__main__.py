@@ -1,0 +1,120 @@
+"""The `cloud` command: parse, build, run."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from cloud.address import Address
+from cloud.config import LOG_LEVELS, CloudConfig
+from cloud.server import serve
+from splitwire import __version__
+from splitwire.errors import SplitwireError
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Serve the body of a split network: the cloud's part of a bundle.
+
+The edge runs the first layers and sends small quantized tensors; this server unpacks them,
+runs the layers in between, and sends the last activation back, for the edge to finish.
+Both sides must hold the same bundle: a request for another one is refused."""
+
+_EPILOG = """\
+examples:
+  cloud --bundle models/cifar10
+  cloud --bundle models/cifar10 --listen 0.0.0.0:50051 --threads 4 --workers 2
+  cloud --bundle models/cifar10 --listen 127.0.0.1:0       (the system chooses the port)
+
+When it is ready it prints to stderr:  cloud: serving NAME DIGEST on HOST:PORT
+
+services:
+  splitwire.v1.SplitInference, grpc.health.v1.Health and server reflection, without encryption:
+  listen beyond loopback only in a network that you trust, or behind a proxy that speaks TLS.
+
+stopping:
+  SIGTERM or SIGINT (Ctrl-C) drains: health turns NOT_SERVING, new requests are refused as
+  UNAVAILABLE, those in flight are finished. A second signal ends the process at once.
+
+exit status:
+  0  stopped by a signal, drained
+  2  something on the command line cannot work; one line on stderr says what"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parsed = vars(_parser().parse_args(arguments))
+    try:
+        config = CloudConfig(**parsed | {"listen": Address.parse(parsed["listen"])})
+        logging.basicConfig(format="cloud: %(message)s", level=config.log_level.upper())
+        asyncio.run(serve(config))
+    except SplitwireError as error:
+        print(f"cloud: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="cloud",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    defaults = CloudConfig(Path())
+    add = parser.add_argument
+    add("--bundle", type=Path, required=True, metavar="DIR", help="the bundle to serve (a folder)")
+    add(
+        "--listen",
+        default=str(defaults.listen),
+        metavar="HOST:PORT",
+        help="where to listen; port 0 lets the system choose (default: %(default)s)",
+    )
+    add(
+        "--threads",
+        type=int,
+        default=defaults.threads,
+        metavar="N",
+        help="ONNX Runtime threads within one computation: more shorten one answer (default: %(default)s)",
+    )
+    add(
+        "--workers",
+        type=int,
+        default=defaults.workers,
+        metavar="N",
+        help="computations at the same time: more raise throughput (default: one per core, here %(default)s)",
+    )
+    add(
+        "--max-rows",
+        type=int,
+        default=defaults.max_rows,
+        metavar="N",
+        help="most images in one request; message limits follow from it (default: %(default)s)",
+    )
+    add(
+        "--drain-seconds",
+        type=float,
+        default=defaults.drain_seconds,
+        metavar="S",
+        help="how long a stop waits for requests in flight (default: %(default)g)",
+    )
+    add(
+        "--log-level",
+        choices=LOG_LEVELS,
+        default=defaults.log_level,
+        metavar="LEVEL",
+        help=f"{', '.join(LOG_LEVELS)}; debug names every refused request (default: %(default)s)",
+    )
+    add("--version", action="version", version=f"cloud {__version__}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""The SplitInference service: messages in, messages out; the computation itself is in body.py."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from cloud.body import Body, Computed
+from cloud.stream import Context, Stream
+from protos import splitwire_pb2 as pb
+from protos.convert import boundary_to_message, frame_from_message, frame_to_message, plan_to_message
+from protos.splitwire_pb2_grpc import SplitInferenceServicer
+from protos.status import status_from_error
+from splitwire import __version__
+from splitwire.bundle import Bundle
+from splitwire.errors import BundleMismatch, CloudUnavailable
+
+__all__ = ["Servicer"]
+
+_DescribeContext: TypeAlias = "grpc.aio.ServicerContext[pb.DescribeRequest, pb.DescribeReply]"
+
+#: An error repeats what was wrong; a hostile request must not choose how long that is.
+_EXPLANATION_CHARS = 500
+
+_DRAINING = "the cloud is shutting down"
+_NO_REQUEST = f"expected a message of type {pb.ForwardRequest.DESCRIPTOR.full_name}"
+
+_log = logging.getLogger(__name__)
+
+
+class Servicer(SplitInferenceServicer):
+    """Answers for one bundle until it is drained."""
+
+    def __init__(self, bundle: Bundle, body: Body, *, max_rows: int) -> None:
+        self._digest = bundle.digest
+        self._body = body
+        self._description = _describe(bundle, max_rows)
+        self._draining = False
+        self._calls: set[asyncio.Task[object]] = set()
+        self._readers: set[asyncio.Task[None]] = set()
+
+    async def Forward(self, request: pb.ForwardRequest, context: Context) -> pb.ForwardReply:  # noqa: N802
+        arrived_ns = time.perf_counter_ns()
+        self._enter_call()
+        try:
+            if self._draining:
+                raise CloudUnavailable(_DRAINING)
+            return await self._compute(request, arrived_ns)
+        except Exception as error:
+            await context.abort(*_refusal(request, error))
+
+    async def ForwardStream(  # type: ignore[override]  # noqa: N802  # the stub knows only iterators
+        self, _: AsyncIterator[pb.ForwardRequest], context: Context
+    ) -> None:
+        self._enter_call()
+        if not self._draining:
+            await self._serve(Stream(context, self._answer), context)
+        if self._draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, _DRAINING)
+
+    async def Describe(  # noqa: N802
+        self,
+        request: pb.DescribeRequest,  # noqa: ARG002
+        context: _DescribeContext,  # noqa: ARG002
+    ) -> pb.DescribeReply:
+        return self._description
+
+    async def drain(self, seconds: float) -> bool:
+        """Refuse what is new, finish what is in flight; whether all of it finished in time.
+
+        Streams are read no further: each ends, as UNAVAILABLE, once its requests are answered.
+        """
+        self._draining = True
+        for reader in self._readers:
+            reader.cancel()
+        if not self._calls:
+            return True
+        _, unfinished = await asyncio.wait(self._calls, timeout=seconds)
+        return not unfinished
+
+    async def _serve(self, stream: Stream, context: Context) -> None:
+        garbled = False
+        try:
+            async with asyncio.TaskGroup() as flights:
+                reader = flights.create_task(stream.read(flights))
+                self._readers.add(reader)
+                reader.add_done_callback(self._readers.discard)
+        except* DecodeError:
+            garbled = True
+        if garbled:  # whose request it was cannot be told
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _NO_REQUEST)
+
+    def _enter_call(self) -> None:
+        # gRPC sends reply and status from the handler's own task: once it is done, they are sent.
+        task = asyncio.current_task()
+        assert task is not None
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _answer(self, request: pb.ForwardRequest, arrived_ns: int) -> pb.ForwardReply:
+        try:
+            return await self._compute(request, arrived_ns)
+        except Exception as error:
+            status, message = _refusal(request, error)
+            return pb.ForwardReply(id=request.id, error=pb.Error(code=status.value[0], message=message))
+
+    async def _compute(self, request: pb.ForwardRequest, arrived_ns: int) -> pb.ForwardReply:
+        if request.bundle_digest != self._digest:
+            raise BundleMismatch(
+                f"the cloud serves bundle {self._digest.hex()}, the request is for "
+                f"{request.bundle_digest[:16].hex() or 'none'}"
+            )
+        expires_ns = arrived_ns + request.timeout_ms * 1_000_000 if request.timeout_ms else None
+        frame = frame_from_message(request.frame)
+        computed = await self._body.forward(frame, arrived_ns=arrived_ns, expires_ns=expires_ns)
+        return pb.ForwardReply(
+            id=request.id, frame=frame_to_message(computed.frame), timings=_timings(computed)
+        )
+
+
+def _describe(bundle: Bundle, max_rows: int) -> pb.DescribeReply:
+    manifest = bundle.manifest
+    return pb.DescribeReply(
+        bundle_digest=bundle.digest,
+        name=manifest.name,
+        plan=plan_to_message(manifest.plan),
+        uplink=boundary_to_message(manifest.uplink),
+        downlink=boundary_to_message(manifest.downlink),
+        server_version=__version__,
+        max_rows=max_rows,
+    )
+
+
+def _timings(computed: Computed) -> pb.Timings:
+    return pb.Timings(
+        queue_us=computed.queue_ns // 1000,
+        decode_us=computed.decode_ns // 1000,
+        compute_us=computed.compute_ns // 1000,
+        encode_us=computed.encode_ns // 1000,
+    )
+
+
+def _refusal(request: pb.ForwardRequest, error: Exception) -> tuple[grpc.StatusCode, str]:
+    """What the client is told; the log has what is none of its business."""
+    status = status_from_error(error)
+    if status is grpc.StatusCode.INTERNAL:
+        _log.error("request %d failed", request.id, exc_info=error)
+        return status, "internal error"
+    _log.debug("request %d refused: %s", request.id, error)
+    return status, str(error)[:_EXPLANATION_CHARS]

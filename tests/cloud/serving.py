@@ -1,0 +1,122 @@
+"""A cloud inside the test's process, and a client for its streams."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import grpc
+import numpy as np
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from numpy.typing import NDArray
+
+from cloud.address import Address
+from cloud.config import CloudConfig
+from cloud.server import CloudServer
+from protos import splitwire_pb2 as pb
+from protos.convert import frame_to_message
+from protos.splitwire_pb2_grpc import SplitInferenceStub
+from splitwire.bundle import Bundle
+from splitwire.frame import encode
+
+__all__ = ["PATIENCE", "Serving", "StreamClient", "health", "make_request", "make_symbols", "serving"]
+
+#: Only a hang takes this long.
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Serving:
+    server: CloudServer
+    loop: asyncio.AbstractEventLoop
+    channel: grpc.Channel
+    stub: SplitInferenceStub
+
+    def drain(self, seconds: float = PATIENCE) -> None:
+        asyncio.run_coroutine_threadsafe(self.server.drain(seconds), self.loop).result(PATIENCE)
+
+
+@contextlib.contextmanager
+def serving(path: Path, *, port: int = 0, workers: int = 2, max_rows: int = 8) -> Iterator[Serving]:
+    """Serve the bundle at `path` on a free port, from an event loop in a thread of its own."""
+    config = CloudConfig(path, Address("127.0.0.1", port), workers=workers, max_rows=max_rows)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        server = asyncio.run_coroutine_threadsafe(CloudServer.start(config), loop).result(PATIENCE)
+        with grpc.insecure_channel(str(server.address)) as channel:
+            running = Serving(server, loop, channel, SplitInferenceStub(channel))
+            yield running
+        running.drain(0.0)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+class StreamClient:
+    """One ForwardStream, by hand."""
+
+    def __init__(self, stub: SplitInferenceStub) -> None:
+        self._outbox: SimpleQueue[pb.ForwardRequest | None] = SimpleQueue()
+        self._call = stub.ForwardStream(iter(self._outbox.get, None), timeout=PATIENCE)
+
+    def send(self, *requests: pb.ForwardRequest) -> None:
+        for request in requests:
+            self._outbox.put(request)
+
+    def receive(self) -> pb.ForwardReply:
+        return next(self._call)
+
+    def receive_rest(self) -> list[pb.ForwardReply]:
+        return list(self._call)
+
+    def half_close(self) -> None:
+        self._outbox.put(None)
+
+    def cancel(self) -> None:
+        self._call.cancel()
+        self._outbox.put(None)
+
+    def status(self) -> tuple[grpc.StatusCode, str]:
+        """How the server ended the stream; waits until it does."""
+        with contextlib.suppress(grpc.RpcError):
+            self.receive_rest()
+        self._outbox.put(None)
+        return self._call.code(), self._call.details() or ""
+
+
+def health(channel: grpc.Channel, service: str = "") -> int:
+    """A HealthCheckResponse.ServingStatus."""
+    stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know no methods
+    response: health_pb2.HealthCheckResponse = stub.Check(
+        health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE
+    )
+    return response.status
+
+
+def make_symbols(bundle: Bundle, *, rows: int = 1, seed: int = 0) -> NDArray[np.uint8]:
+    """Random uplink symbols, about half of them zero: uint8 (rows, C, H, W)."""
+    uplink = bundle.manifest.uplink
+    rng = np.random.default_rng(seed)
+    symbols = rng.integers(0, 1 << uplink.bits, (rows, *uplink.shape), dtype=np.uint8)
+    return np.where(rng.random(symbols.shape) < 0.5, symbols, np.uint8(uplink.zero))
+
+
+def make_request(
+    bundle: Bundle,
+    *,
+    id: int = 1,  # noqa: A002
+    rows: int = 1,
+    seed: int = 0,
+    timeout_ms: int = 0,
+) -> pb.ForwardRequest:
+    frame = encode(make_symbols(bundle, rows=rows, seed=seed), bundle.manifest.uplink)
+    return pb.ForwardRequest(
+        bundle_digest=bundle.digest, id=id, frame=frame_to_message(frame), timeout_ms=timeout_ms
+    )

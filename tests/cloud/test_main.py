@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from cloud.__main__ import main
+from splitwire import __version__
+
+
+def test_help_names_every_option_and_fits_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    page = capsys.readouterr().out
+    for option in ("bundle", "listen", "threads", "workers", "max-rows", "drain-seconds", "log-level"):
+        assert f"--{option}" in page
+    assert max(len(line) for line in page.splitlines()) <= 100
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"cloud {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "--bundle"),
+        (["--bundle", "x", "--threads", "many"], "--threads"),
+        (["--bundle", "x", "--nonsense"], "--nonsense"),
+        (["--bundle", "x", "--log-level", "loud"], "--log-level"),
+    ],
+)
+def test_what_argparse_refuses_is_one_line(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    _assert_one_line(capsys, named)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--bundle", "nothing/here"], "nothing/here"),
+        (["--bundle", "x", "--listen", "localhost"], "HOST:PORT"),
+        (["--bundle", "x", "--threads", "0"], "--threads"),
+        (["--bundle", "x", "--drain-seconds", "nan"], "--drain-seconds"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    _assert_one_line(capsys, named)
+
+
+def test_a_damaged_bundle_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    assert main(["--bundle", str(tmp_path)]) == 2
+    _assert_one_line(capsys, "manifest")
+
+
+def _assert_one_line(capsys: pytest.CaptureFixture[str], named: str) -> None:
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("cloud: error: ")
+    assert err.count("\n") == 1
+    assert named in err
