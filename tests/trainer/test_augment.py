@@ -1,0 +1,110 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.data.augment import crop_and_flip
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def coordinates(n: int, height: int, width: int) -> torch.Tensor:
+    """uint8 (n, height, width, 3) whose pixels say where they are: row + 1, column + 1, image + 1."""
+    images = torch.zeros((n, height, width, 3), dtype=torch.uint8)
+    images[..., 0] = torch.arange(1, height + 1).to(torch.uint8)[None, :, None]
+    images[..., 1] = torch.arange(1, width + 1).to(torch.uint8)[None, None, :]
+    images[..., 2] = torch.arange(1, n + 1).to(torch.uint8)[:, None, None]
+    return images
+
+
+def moved(image: torch.Tensor, down: int, right: int) -> torch.Tensor:
+    """One image (H, W, 3) moved pixel by pixel, zeros where nothing came from."""
+    height, width, _ = image.shape
+    out = torch.zeros_like(image)
+    for y in range(height):
+        for x in range(width):
+            if 0 <= y - down < height and 0 <= x - right < width:
+                out[y, x] = image[y - down, x - right]
+    return out
+
+
+def explanations(image: torch.Tensor, result: torch.Tensor, padding: int) -> set[tuple[int, int, bool]]:
+    """Every (down, right, mirrored) that makes `result` of `image`."""
+    moves = range(-padding, padding + 1)
+    found = set()
+    for down in moves:
+        for right in moves:
+            plain = moved(image, down, right)
+            found |= {
+                (down, right, m) for m in (False, True) if torch.equal(plain.flip(1) if m else plain, result)
+            }
+    return found
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    n=st.integers(1, 4),
+    height=st.integers(3, 6),
+    width=st.integers(3, 6),
+    padding=st.integers(0, 2),
+    flip=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_every_result_is_a_move_of_its_own_image(
+    n: int, height: int, width: int, padding: int, flip: bool, seed: int
+) -> None:
+    images = coordinates(n, height, width)
+    before = images.clone()
+    out = crop_and_flip(images, padding=padding, flip=flip, generator=generator(seed))
+    assert (out.shape, out.dtype) == (images.shape, torch.uint8)
+    assert torch.equal(images, before)
+    for image, result in zip(images, out, strict=True):
+        found = explanations(image, result, padding)
+        assert found
+        assert flip or any(not mirrored for _, _, mirrored in found)
+
+
+def test_every_move_and_both_directions_occur() -> None:
+    images = coordinates(250, 5, 5)
+    out = crop_and_flip(images, padding=1, flip=True, generator=generator())
+    found = [explanations(image, result, 1) for image, result in zip(images, out, strict=True)]
+    assert all(len(one) == 1 for one in found)
+    assert len(set().union(*found)) == 9 * 2
+
+
+def test_digits_are_never_mirrored() -> None:
+    images = coordinates(100, 6, 6)
+    out = crop_and_flip(images, padding=0, flip=False, generator=generator())
+    assert torch.equal(out, images)
+
+
+def test_the_generator_decides_everything() -> None:
+    images = torch.randint(0, 256, (16, 32, 32, 3), dtype=torch.uint8, generator=generator(9))
+    first, again, other = (
+        crop_and_flip(images, padding=4, flip=True, generator=generator(seed)) for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_successive_batches_differ() -> None:
+    images = coordinates(16, 8, 8)
+    one = generator()
+    first, second = (crop_and_flip(images, padding=2, flip=True, generator=one) for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("padding", [0, 2])
+def test_strided_images_are_read_right(flip: bool, padding: int) -> None:
+    """A slice of a larger tensor, in another memory order, gives what its copy gives."""
+    whole = torch.randint(0, 256, (8, 3, 9, 7), dtype=torch.uint8, generator=generator(3))
+    view = whole.permute(0, 2, 3, 1)[2:6, 1:, ::2]
+    assert not view.is_contiguous()
+    results = [
+        crop_and_flip(images, padding=padding, flip=flip, generator=generator(4))
+        for images in (view, view.contiguous())
+    ]
+    assert torch.equal(*results)

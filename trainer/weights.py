@@ -1,0 +1,124 @@
+"""Public MobileNetV2 weights: torchvision's state dict, read into ours.
+
+theirs                  ours
+features.0.*            layers.stem.*
+features.<i>.*          layers.block<i>.*     1 <= i <= 17
+features.18.*           layers.conv_last.*
+classifier.*            layers.classifier.*
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from splitwire.errors import WeightsError
+from splitwire.plan import LAYERS
+from trainer.model import MobileNetV2
+
+__all__ = ["WeightsReport", "load_weights", "torchvision_name"]
+
+_CLASSIFIER = "classifier."
+
+#: A counter that evaluation never reads, and that files from before 2018, or converted ones, lack.
+_OPTIONAL = ".num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """loaded: how many tensors came from the file. reinitialized: torchvision's names of those that did not,
+    and keep the values that the model was built with."""
+
+    loaded: int
+    reinitialized: tuple[str, ...]
+
+
+def load_weights(model: MobileNetV2, path: Path, *, reset_classifier: bool = False) -> WeightsReport:
+    """Copy a torchvision mobilenet_v2 state dict (.pth or .safetensors) into `model`.
+
+    reset_classifier: whatever classifier the file has is passed over.
+
+    Raises:
+        WeightsError: the file cannot be read, or an entry is missing, unexpected or does not fit; all such
+            entries are named, and the model is as before.
+    """
+    ours = {torchvision_name(name): tensor for name, tensor in model.state_dict().items()}
+    theirs = _read(path)
+    if reset_classifier:
+        theirs = {name: tensor for name, tensor in theirs.items() if not name.startswith(_CLASSIFIER)}
+        wanted = {name: tensor for name, tensor in ours.items() if not name.startswith(_CLASSIFIER)}
+    else:
+        wanted = ours
+        _check_classes(path, wanted, theirs)
+    _check_entries(path, wanted, theirs)
+    with torch.no_grad():
+        for name, tensor in theirs.items():
+            wanted[name].copy_(tensor)
+    left = tuple(name for name in ours if name not in theirs and not name.endswith(_OPTIONAL))
+    return WeightsReport(loaded=len(theirs), reinitialized=left)
+
+
+def torchvision_name(name: str) -> str:
+    """Our state dict's name of a tensor -> torchvision's; one to one."""
+    layer, _, rest = name.removeprefix("layers.").partition(".")
+    index = LAYERS.index(layer)
+    return f"{_CLASSIFIER}{rest}" if index == len(LAYERS) - 1 else f"features.{index}.{rest}"
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    if path.suffix not in (".pth", ".safetensors"):
+        raise WeightsError(f"{path} must be a .pth or .safetensors file")
+    try:
+        if path.suffix == ".pth":
+            value = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            value = safetensors.torch.load_file(path)
+    except Exception as error:  # a broken or hostile file can raise anything
+        raise WeightsError(f"cannot read weights from {path}: {error}") from error
+    if not isinstance(value, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items()
+    ):
+        raise WeightsError(f"{path} must hold a state dict: names and tensors, nothing else")
+    return value
+
+
+def _check_classes(path: Path, wanted: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    weight = f"{_CLASSIFIER}1.weight"
+    classes = len(wanted[weight])
+    if weight not in theirs:
+        raise WeightsError(
+            f"{path} has no classifier, the model needs one of {classes} classes: "
+            "reset the classifier to go without"
+        )
+    found = theirs[weight].shape
+    if len(found) == 2 and found[0] != classes:
+        raise WeightsError(
+            f"{path} has a classifier of {found[0]} classes, the model one of {classes}: "
+            "reset the classifier to load the other layers"
+        )
+
+
+def _check_entries(path: Path, wanted: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    missing = [name for name in wanted if name not in theirs and not name.endswith(_OPTIONAL)]
+    unexpected = [name for name in theirs if name not in wanted]
+    pairs = [(name, wanted[name], tensor) for name, tensor in theirs.items() if name in wanted]
+    problems = [
+        *(f"missing: {name}" for name in missing),
+        *(f"unexpected: {name}" for name in unexpected),
+        *filter(None, (_misfit(*pair) for pair in pairs)),
+    ]
+    if problems:
+        raise WeightsError("\n  ".join([f"{path} does not fit the model:", *problems]))
+
+
+def _misfit(name: str, wanted: Tensor, found: Tensor) -> str | None:
+    if found.shape != wanted.shape:
+        return f"shape of {name}: {tuple(found.shape)}, expected {tuple(wanted.shape)}"
+    if found.layout != torch.strided or found.is_floating_point() != wanted.is_floating_point():
+        return f"type of {name}: {found.layout} {found.dtype}, expected dense {wanted.dtype}"
+    if not bool(torch.isfinite(found).all()):
+        return f"values of {name}: not all are finite"
+    return None
