@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from cloud.address import Address
 from cloud.config import LOG_LEVELS, CloudConfig
 from cloud.server import serve
 from splitwire import __version__
+from splitwire.address import Address
 from splitwire.errors import SplitwireError
 
 __all__ = ["main"]

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cloud.address import Address
+from splitwire.address import Address
 from splitwire.errors import ConfigError
 from splitwire.frame import MAX_ROWS
 
@@ -42,7 +42,7 @@ class CloudConfig:
         for name, value, most in (
             ("threads", self.threads, _MAX_THREADS),
             ("workers", self.workers, _MAX_THREADS),
-            ("max-rows", self.max_rows, 65536),
+            ("max-rows", self.max_rows, MAX_ROWS),
         ):
             if not 1 <= value <= most:
                 raise ConfigError(f"--{name} must be from 1 to {most}, got {value}")

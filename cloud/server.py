@@ -9,12 +9,13 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from cloud.address import Address
 from cloud.body import Body
 from cloud.config import CloudConfig
+from cloud.listening import check_free
 from cloud.servicer import Servicer
 from protos import splitwire_pb2 as pb
 from protos.splitwire_pb2_grpc import add_SplitInferenceServicer_to_server
+from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
 from splitwire.frame import max_payload_bytes
@@ -67,7 +68,7 @@ class CloudServer:
         """
         bundle = Bundle.load(config.bundle)
         options = _options(max_request_bytes(bundle.manifest.uplink, config.max_rows))
-        config.listen.check_free()
+        check_free(config.listen)
         body = Body(bundle, threads=config.threads, workers=config.workers, max_rows=config.max_rows)
         servicer = Servicer(bundle, body, max_rows=config.max_rows)
         server = grpc.aio.server(options=options)

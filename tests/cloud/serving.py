@@ -14,12 +14,12 @@ import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
-from cloud.address import Address
 from cloud.config import CloudConfig
 from cloud.server import CloudServer
 from protos import splitwire_pb2 as pb
 from protos.convert import frame_to_message
 from protos.splitwire_pb2_grpc import SplitInferenceStub
+from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.frame import encode
 

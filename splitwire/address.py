@@ -1,0 +1,33 @@
+"""HOST:PORT, as every program's options give it."""
+
+from dataclasses import dataclass
+
+from splitwire.errors import ConfigError
+
+__all__ = ["Address"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host name or IP address, and a port. Port 0 lets the system choose one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read HOST:PORT, where an IPv6 host stands in brackets: [::1]:50051.
+
+        Raises:
+            ConfigError: anything else.
+        """
+        host, colon, port = text.rpartition(":")
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if not colon or not bare or (":" in host and bare == host):
+            raise ConfigError(f"an address is HOST:PORT, such as 127.0.0.1:50051, got {text!r}")
+        if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+            raise ConfigError(f"a port is a number from 0 to 65535, got {port!r} in {text!r}")
+        return cls(bare, int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
