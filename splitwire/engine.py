@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from splitwire.errors import GraphError
+
+# Some builds report their use to their maker, and keep an identifier in the user's home, from the moment of
+# the import. Whoever wants that can set it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
 
 __all__ = ["Engine"]
 

@@ -1,0 +1,93 @@
+"""The edge's REST routes."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import JSONResponse
+
+from edge import problems
+from edge.admission import Admission
+from edge.body import read_image
+from edge.config import EdgeConfig
+from edge.documents import IMAGE_BODIES, Health, Model, Ready, model_of, problem_responses
+from edge.pipeline import Classification, Pipeline
+from edge.problems import handle_problems
+from edge.readiness import Readiness
+from splitwire import __version__
+
+__all__ = ["make_app"]
+
+_DEFAULT_TOP_K = 5
+
+_DESCRIPTION = """\
+Image classification split between this edge and a cloud: the first and last layers of a network run
+here, those in between there, and only small quantized tensors travel.
+Every error is an RFC 9457 document of type `application/problem+json`."""
+
+
+def make_app(config: EdgeConfig, pipeline: Pipeline) -> FastAPI:
+    """The ASGI application. When it shuts down it closes the pipeline's cloud client."""
+    admission = Admission(config.max_concurrency)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        admission.close()
+        pipeline.cloud.close()
+
+    app = FastAPI(title="Splitwire edge", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
+    handle_problems(app)
+    _add_classify(app, config, pipeline, admission)
+    _add_status(app, config, pipeline)
+    return app
+
+
+def _add_classify(app: FastAPI, config: EdgeConfig, pipeline: Pipeline, admission: Admission) -> None:
+    classes = len(pipeline.bundle.manifest.labels)
+
+    async def classify(
+        request: Request,
+        top_k: Annotated[int, Query(ge=1, le=classes, description="How many predictions.")] = min(
+            _DEFAULT_TOP_K, classes
+        ),
+    ) -> JSONResponse:
+        """Classify one image. The response says where the milliseconds and the bytes went."""
+        async with admission.enter():
+            image = await read_image(request, config.max_image_bytes)
+            deadline = time.monotonic() + config.deadline_ms / 1000
+            job = partial(pipeline.classify, image, top_k=top_k, deadline=deadline)
+            return JSONResponse(asdict(await admission.run(job, deadline)))
+
+    app.post(
+        "/classify",
+        response_model=Classification,
+        responses=problem_responses(*problems.OF_CLASSIFY),
+        openapi_extra={"requestBody": IMAGE_BODIES},
+    )(classify)
+
+
+def _add_status(app: FastAPI, config: EdgeConfig, pipeline: Pipeline) -> None:
+    readiness = Readiness(pipeline.cloud)
+    ready = Ready("ready", pipeline.bundle.digest.hex(), str(config.cloud))
+    model_document = model_of(pipeline.bundle)
+
+    @app.get("/healthz")
+    async def healthz() -> Health:
+        """Whether the process is alive."""
+        return Health("ok")
+
+    @app.get("/readyz", responses=problem_responses(problems.CLOUD_UNAVAILABLE, problems.OTHER_BUNDLE))
+    async def readyz() -> Ready:
+        """Whether an image would be classified: the cloud answers, and serves the same bundle."""
+        await readiness.check()
+        return ready
+
+    @app.get("/model")
+    async def model() -> Model:
+        """What is served: labels, plan, boundaries, preprocessing, measured accuracy and bytes."""
+        return model_document

@@ -1,0 +1,109 @@
+"""The image file in a request's body, raw or multipart, never more of it in memory than allowed."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+
+from fastapi import Request
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from edge.problems import (
+    BAD_MULTIPART,
+    BODY_TOO_LARGE,
+    BODY_TOO_SLOW,
+    NO_IMAGE,
+    UNSUPPORTED_TYPE,
+    Problem,
+)
+
+__all__ = ["IMAGE_FIELD", "IMAGE_TYPES", "read_image"]
+
+IMAGE_FIELD = "image"
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
+
+#: What clients send who do not know, or do not say: the content decides.
+_UNTYPED = ("application/octet-stream", "")
+
+#: What multipart adds to an image: boundaries, part headers, a few small fields.
+_MULTIPART_OVERHEAD = 64 << 10
+_MAX_FIELDS = 16
+
+#: A slow link sends 8 MiB in this; a client that stalls on purpose holds nothing for longer.
+_BODY_SECONDS = 60.0
+
+
+async def read_image(request: Request, max_bytes: int) -> bytes:
+    """The image file's bytes, of whatever content.
+
+    Raises:
+        Problem: it is too large, too slow, absent, malformed multipart, or declared as another type.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            if content_type == "multipart/form-data":
+                image = await _read_multipart(request, max_bytes)
+            elif content_type in IMAGE_TYPES + _UNTYPED or content_type == "image/jpg":
+                image = b"".join([chunk async for chunk in _limited(request, max_bytes, max_bytes)])
+            else:
+                raise Problem(UNSUPPORTED_TYPE, _accepted(content_type))
+    except TimeoutError:
+        raise Problem(BODY_TOO_SLOW, f"the body was not complete after {_BODY_SECONDS:g} s") from None
+    except ClientDisconnect:
+        raise Problem(NO_IMAGE, "the client went away before its body was complete") from None
+    if not image:
+        raise Problem(NO_IMAGE, "the image is empty")
+    return image
+
+
+async def _read_multipart(request: Request, max_bytes: int) -> bytes:
+    chunks = _limited(request, max_bytes + _MULTIPART_OVERHEAD, max_bytes)
+    try:
+        form = await _InMemoryParser(request.headers, chunks, max_files=1, max_fields=_MAX_FIELDS).parse()
+    except MultiPartException as e:
+        raise Problem(BAD_MULTIPART, e.message) from None
+    try:
+        return await _image_of(form, max_bytes)
+    finally:
+        await form.close()
+
+
+async def _image_of(form: FormData, max_bytes: int) -> bytes:
+    image = form.get(IMAGE_FIELD)
+    if not isinstance(image, UploadFile):
+        raise Problem(NO_IMAGE, f"the multipart body needs a file in its field {IMAGE_FIELD!r}")
+    if image.size is not None and image.size > max_bytes:
+        raise _too_large(max_bytes)
+    return await image.read()
+
+
+class _InMemoryParser(MultiPartParser):
+    """The body is bounded, and the edge may have no disk to spool to."""
+
+    spool_max_size = sys.maxsize
+
+
+async def _limited(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body's chunks, at most `limit` bytes in all; refused unread where its length is declared."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(max_bytes)
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limit:
+            raise _too_large(max_bytes)
+        yield chunk
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(BODY_TOO_LARGE, f"an image file may have at most {max_bytes} bytes here")
+
+
+def _accepted(content_type: str) -> str:
+    return (
+        f"Content-Type {content_type!r} is not accepted; send {', '.join(IMAGE_TYPES)}, "
+        f"or multipart/form-data with the file in field {IMAGE_FIELD!r}"
+    )

@@ -1,0 +1,150 @@
+"""One connection to the cloud, from its first attempt until it breaks.
+
+    caller 1 --.                                       .--> mailbox of caller 1
+    caller 2 ---+--> outbox ==> ForwardStream ==> reader ---> mailbox of caller 2
+    caller 3 --'                (ids tell apart)       '--> mailbox of caller 3
+
+A broken connection is never mended: the next caller opens another. A new channel has no backoff
+to sit out, so that a cloud that comes back is found by the first request after it.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from queue import Empty, SimpleQueue
+
+import grpc
+
+from protos import splitwire_pb2 as pb
+from protos.splitwire_pb2_grpc import SplitInferenceStub
+from splitwire.errors import CloudError, CloudUnavailable, DeadlineExceeded
+
+__all__ = ["Connection"]
+
+_OPTIONS: tuple[tuple[str, int], ...] = (
+    # Channels to one address share their sockets, and their backoff, unless told not to.
+    ("grpc.use_local_subchannel_pool", 1),
+    # A peer that vanished without a word is noticed within 15 s.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # --cloud means that address, whatever proxy the environment speaks of.
+    ("grpc.enable_http_proxy", 0),
+    # Requests are repeated where it is known to be safe, in client.py.
+    ("grpc.enable_retries", 0),
+)
+
+
+class Connection:
+    """Sends requests over one long-lived stream, and hands each reply to the caller with its id.
+
+    target: HOST:PORT. max_message_bytes: most bytes of one message, either way.
+    """
+
+    def __init__(self, target: str, *, max_message_bytes: int) -> None:
+        limits = (
+            ("grpc.max_send_message_length", max_message_bytes),
+            ("grpc.max_receive_message_length", max_message_bytes),
+        )
+        self._target = target
+        self._lock = threading.Lock()
+        self._broken: str | None = None
+        self._established = False
+        self._waiting: dict[int, SimpleQueue[pb.ForwardReply | CloudError]] = {}
+        self._outbox: SimpleQueue[pb.ForwardRequest | None] = SimpleQueue()
+        self._channel = grpc.insecure_channel(target, _OPTIONS + limits)
+        self._stub = SplitInferenceStub(self._channel)
+        # Beside the stream, so that no request waits for it: its answer tells that someone is there.
+        self._stub.Describe.future(pb.DescribeRequest()).add_done_callback(self._note_greeting)
+        self._stream = self._stub.ForwardStream(self._requests())
+        threading.Thread(target=self._read, name="cloud-reader", daemon=True).start()
+
+    @property
+    def broken(self) -> bool:
+        """Whether it takes no more requests."""
+        return self._broken is not None
+
+    def exchange(self, request: pb.ForwardRequest, deadline: float) -> pb.ForwardReply:
+        """Send, and wait for the reply with the same id. `deadline` is a `time.monotonic()` value.
+
+        Raises:
+            CloudUnavailable: no connection within the deadline, or it broke before the reply.
+            DeadlineExceeded: connected, but no reply in time. A later one is dropped.
+        """
+        mailbox: SimpleQueue[pb.ForwardReply | CloudError] = SimpleQueue()
+        with self._lock:
+            if self._broken is not None:
+                raise CloudUnavailable(self._broken)
+            self._waiting[request.id] = mailbox
+        self._outbox.put(request)
+        try:
+            answer = mailbox.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            raise self._give_up() from None
+        finally:
+            self._waiting.pop(request.id, None)
+        if isinstance(answer, CloudError):
+            raise answer
+        return answer
+
+    def describe(self, deadline: float) -> pb.DescribeReply:
+        """What the cloud serves.
+
+        Raises:
+            CloudUnavailable: it cannot be reached, or does not answer in time.
+        """
+        try:
+            return self._stub.Describe(pb.DescribeRequest(), timeout=max(0.0, deadline - time.monotonic()))
+        except (grpc.RpcError, ValueError) as e:  # ValueError: the channel has been closed meanwhile
+            raise CloudUnavailable(self._explain(e)) from None
+
+    def retire(self) -> None:
+        """Take no more requests; those under way are still answered."""
+        self._break("the cloud is going away", fail_waiting=False)
+
+    def close(self) -> None:
+        self._break("the connection was closed")
+        self._channel.close()
+
+    def _requests(self) -> Iterator[pb.ForwardRequest]:
+        while (request := self._outbox.get()) is not None:
+            if request.id in self._waiting:  # otherwise its caller has given up
+                yield request
+
+    def _read(self) -> None:
+        try:
+            for reply in self._stream:
+                mailbox = self._waiting.get(reply.id)
+                if mailbox is not None:
+                    mailbox.put(reply)
+            reason = f"the cloud at {self._target} ended the connection"
+        except grpc.RpcError as e:
+            reason = self._explain(e)
+        self._break(reason)
+        self._channel.close()
+
+    def _break(self, reason: str, *, fail_waiting: bool = True) -> None:
+        with self._lock:
+            self._broken = self._broken or reason
+            waiting = list(self._waiting.values()) if fail_waiting else []
+        self._outbox.put(None)
+        for mailbox in waiting:
+            mailbox.put(CloudUnavailable(reason))
+
+    def _note_greeting(self, greeting: "grpc.Future[pb.DescribeReply]") -> None:
+        self._established = not greeting.cancelled() and greeting.exception() is None
+
+    def _give_up(self) -> CloudError:
+        if self._established:
+            return DeadlineExceeded(f"the cloud at {self._target} did not answer within the deadline")
+        # The network may be dropping packets, and TCP's next attempt seconds away.
+        reason = f"the cloud at {self._target} could not be reached within the deadline"
+        self._break(reason)
+        self._channel.close()
+        return CloudUnavailable(reason)
+
+    def _explain(self, error: Exception) -> str:
+        if not isinstance(error, grpc.Call):
+            return f"the cloud at {self._target} is not available: {error}"
+        return f"the cloud at {self._target} is not available: {error.code().name}, {error.details()}"

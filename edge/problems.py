@@ -1,0 +1,185 @@
+"""Every error that the edge answers with, as RFC 9457 documents (application/problem+json)."""
+
+import http
+import logging
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from splitwire.errors import (
+    BundleMismatch,
+    CloudRejected,
+    CloudUnavailable,
+    DeadlineExceeded,
+    FrameError,
+    ImageTooLarge,
+    SplitwireError,
+    UndecodableImage,
+    UnsupportedImage,
+)
+
+__all__ = [
+    "BAD_MULTIPART",
+    "BAD_PARAMETER",
+    "BAD_REPLY",
+    "BODY_TOO_LARGE",
+    "BODY_TOO_SLOW",
+    "BUSY",
+    "CLOUD_UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "INTERNAL",
+    "MEDIA_TYPE",
+    "NO_IMAGE",
+    "OF_CLASSIFY",
+    "OTHER_BUNDLE",
+    "TOO_MANY_PIXELS",
+    "UNDECODABLE_IMAGE",
+    "UNSUPPORTED_TYPE",
+    "Kind",
+    "Problem",
+    "ProblemDocument",
+    "handle_problems",
+]
+
+MEDIA_TYPE = "application/problem+json"
+
+_RETRY_AFTER_SECONDS = "1"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A sort of problem."""
+
+    status: int
+    name: str
+    title: str
+
+    @property
+    def type(self) -> str:
+        return f"urn:splitwire:problem:{self.name}"
+
+
+BODY_TOO_SLOW = Kind(408, "body-too-slow", "The request body did not arrive in time")
+BODY_TOO_LARGE = Kind(413, "body-too-large", "The image file is too large")
+UNSUPPORTED_TYPE = Kind(415, "unsupported-image-type", "Not an accepted image type")
+UNDECODABLE_IMAGE = Kind(422, "undecodable-image", "The image cannot be decoded")
+TOO_MANY_PIXELS = Kind(422, "too-many-pixels", "The image's dimensions are beyond the limit")
+BAD_MULTIPART = Kind(422, "bad-multipart", "The multipart body cannot be read")
+NO_IMAGE = Kind(422, "no-image", "There is no image in the request")
+BAD_PARAMETER = Kind(422, "bad-parameter", "A parameter has a value that is not accepted")
+INTERNAL = Kind(500, "internal-error", "The edge failed")
+BAD_REPLY = Kind(502, "bad-cloud-reply", "The cloud refused the request, or its reply makes no sense")
+CLOUD_UNAVAILABLE = Kind(503, "cloud-unavailable", "The cloud cannot be reached")
+OTHER_BUNDLE = Kind(503, "bundle-mismatch", "The cloud serves another bundle")
+BUSY = Kind(503, "busy", "Too many requests are waiting")
+DEADLINE_EXCEEDED = Kind(504, "deadline-exceeded", "The cloud did not answer in time")
+
+#: Whatever may go wrong with an image that is to be classified.
+OF_CLASSIFY = (
+    BODY_TOO_SLOW,
+    BODY_TOO_LARGE,
+    UNSUPPORTED_TYPE,
+    UNDECODABLE_IMAGE,
+    TOO_MANY_PIXELS,
+    BAD_MULTIPART,
+    NO_IMAGE,
+    BAD_PARAMETER,
+    INTERNAL,
+    BAD_REPLY,
+    CLOUD_UNAVAILABLE,
+    OTHER_BUNDLE,
+    BUSY,
+    DEADLINE_EXCEEDED,
+)
+
+_KINDS: dict[type[SplitwireError], Kind] = {
+    UnsupportedImage: UNSUPPORTED_TYPE,
+    UndecodableImage: UNDECODABLE_IMAGE,
+    ImageTooLarge: TOO_MANY_PIXELS,
+    CloudUnavailable: CLOUD_UNAVAILABLE,
+    BundleMismatch: OTHER_BUNDLE,
+    CloudRejected: BAD_REPLY,
+    DeadlineExceeded: DEADLINE_EXCEEDED,
+    FrameError: BAD_REPLY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemDocument:
+    """RFC 9457, section 3. instance: this occurrence, which the edge's log names too."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+
+
+class Problem(Exception):
+    """Raised where a request cannot be served for a reason of HTTP, not of the kernel."""
+
+    def __init__(self, kind: Kind, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Have `app` answer with a problem document whatever goes wrong."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(SplitwireError, _on_splitwire_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_exception)
+
+
+async def _on_problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)
+    return _respond(error.kind, error.detail)
+
+
+async def _on_splitwire_error(request: Request, error: Exception) -> JSONResponse:
+    for error_type, kind in _KINDS.items():
+        if isinstance(error, error_type):
+            return _respond(kind, str(error))
+    return await _on_exception(request, error)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = (f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors())
+    return _respond(BAD_PARAMETER, "; ".join(faults))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    """404, 405 and whatever else the framework refuses by itself: their status says it all."""
+    assert isinstance(error, HTTPException)
+    title = http.HTTPStatus(error.status_code).phrase
+    detail = f"{request.method} {request.url.path}: {error.detail}"
+    return _send(ProblemDocument("about:blank", title, error.status_code, detail, _new_id()), error.headers)
+
+
+async def _on_exception(_: Request, error: Exception) -> JSONResponse:
+    return _respond(INTERNAL, "an unexpected error; the edge's log has it under this instance", error)
+
+
+def _respond(kind: Kind, detail: str, cause: Exception | None = None) -> JSONResponse:
+    document = ProblemDocument(kind.type, kind.title, kind.status, detail, _new_id())
+    if kind.status >= 500:
+        _log.error("%s %s: %s", document.instance, kind.name, detail, exc_info=cause)
+    return _send(document, {"Retry-After": _RETRY_AFTER_SECONDS} if kind.status == 503 else None)
+
+
+def _send(document: ProblemDocument, headers: Mapping[str, str] | None) -> JSONResponse:
+    return JSONResponse(asdict(document), document.status, headers, media_type=MEDIA_TYPE)
+
+
+def _new_id() -> str:
+    return f"urn:uuid:{uuid.uuid4()}"

@@ -1,0 +1,97 @@
+"""The edge as a process: from loading the bundle to the last answer."""
+
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+import uvicorn
+
+from edge.app import make_app
+from edge.client import CloudClient
+from edge.config import EdgeConfig
+from edge.pipeline import Pipeline
+from splitwire.address import Address
+from splitwire.bundle import Bundle
+from splitwire.errors import ConfigError
+from splitwire.frame import max_payload_bytes
+
+__all__ = ["make_pipeline", "serve"]
+
+#: Beyond the deadline, for the answer to be written.
+_DRAIN_SECONDS = 5
+
+_BACKLOG = 2048
+
+
+def make_pipeline(config: EdgeConfig) -> Pipeline:
+    """Load the bundle and its head and tail; the cloud is called when the first image comes.
+
+    Raises:
+        BundleError: there is no such bundle, or it cannot be served.
+    """
+    bundle = Bundle.load(config.bundle)
+    boundaries = (bundle.manifest.uplink, bundle.manifest.downlink)
+    largest = max(max_payload_bytes(boundary, 1) for boundary in boundaries)
+    cloud = CloudClient(str(config.cloud), bundle.digest, max_payload_bytes=largest)
+    return Pipeline(bundle, cloud, threads=config.threads)
+
+
+def serve(config: EdgeConfig) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight. A second signal ends it at once.
+
+    Raises:
+        BundleError: as `make_pipeline`.
+        ConfigError: the address cannot be listened on.
+    """
+    pipeline = make_pipeline(config)
+    with _listen(config.listen) as listener:
+        address = Address(config.listen.host, listener.getsockname()[1])
+        bundle = pipeline.bundle
+        ready = f"edge: serving {bundle.manifest.name} {bundle.digest.hex()} on http://{address}"
+        _Server(_uvicorn_config(config, pipeline), ready).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and takes a stop signal for an order, not for a failure."""
+
+    def __init__(self, config: uvicorn.Config, ready: str) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self._ready, file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn's own raises the signal again at the end, and so would end with its status.
+        def on_first(_: int, __: object) -> None:
+            self.should_exit = True
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, on_first)
+        yield
+
+
+def _uvicorn_config(config: EdgeConfig, pipeline: Pipeline) -> uvicorn.Config:
+    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
+    return uvicorn.Config(
+        make_app(config, pipeline),
+        log_config=None,
+        access_log=config.log_level == "debug",
+        server_header=False,
+        timeout_graceful_shutdown=config.deadline_ms // 1000 + _DRAIN_SECONDS,
+    )
+
+
+def _listen(address: Address) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((address.host, address.port), family=family, backlog=_BACKLOG)
+    except (OSError, UnicodeError) as e:
+        raise ConfigError(f"cannot listen on {address}: {getattr(e, 'strerror', None) or e}") from None

@@ -1,0 +1,70 @@
+"""Cloud and edge as their users run them: processes, addresses from stderr, signals, exit statuses."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["PATIENCE", "ROOT", "Service", "cloud_process", "edge_process", "service"]
+
+ROOT = Path(__file__).parents[2]
+
+#: Only a hang takes this long.
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process that has said that it is ready."""
+
+    process: "subprocess.Popen[str]"
+    announced: str
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT of a cloud, http://HOST:PORT of an edge."""
+        return self.announced.rpartition(" ")[2]
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the exit status, and the rest of stderr."""
+        _, rest = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, rest
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def resident_bytes(self) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    def mapped_files(self) -> str:
+        return Path(f"/proc/{self.process.pid}/maps").read_text()
+
+
+@contextlib.contextmanager
+def service(module: str, *arguments: str) -> Iterator[Service]:
+    """`python -m MODULE`, ready; killed at the end if it still runs."""
+    command = [sys.executable, "-m", module, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            # Libraries may have warned before it.
+            lines = (line.strip() for line in process.stderr)
+            yield Service(process, next(line for line in lines if line.startswith(f"{module}: ")))
+        finally:
+            process.kill()
+
+
+def cloud_process(
+    bundle: Path, *options: str, listen: str = "127.0.0.1:0"
+) -> contextlib.AbstractContextManager[Service]:
+    return service("cloud", "--bundle", str(bundle), "--listen", listen, *options)
+
+
+def edge_process(bundle: Path, cloud: str, *options: str) -> contextlib.AbstractContextManager[Service]:
+    listen = ("--listen", "127.0.0.1:0")
+    return service("edge", "--bundle", str(bundle), "--cloud", cloud, *listen, *options)

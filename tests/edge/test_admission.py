@@ -1,0 +1,86 @@
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from edge.admission import Admission
+from edge.problems import BUSY, Problem
+
+
+def soon() -> float:
+    return time.monotonic() + 60.0
+
+
+@asynccontextmanager
+async def admission_of(concurrency: int) -> AsyncIterator[Admission]:
+    admission = Admission(concurrency)
+    try:
+        yield admission
+    finally:
+        admission.close()
+
+
+def test_no_more_jobs_run_than_allowed_and_all_finish() -> None:
+    running, most = 0, 0
+    lock = threading.Lock()
+
+    def job() -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.01)
+        with lock:
+            running -= 1
+        return 1
+
+    async def scenario() -> int:
+        async with admission_of(3) as admission:
+            return sum(await asyncio.gather(*(admission.run(job, soon()) for _ in range(20))))
+
+    assert asyncio.run(scenario()) == 20
+    assert most == 3
+
+
+def test_a_job_that_gets_no_turn_in_time_is_sent_away() -> None:
+    async def scenario() -> None:
+        release = threading.Event()
+        async with admission_of(1) as admission:
+            busy = asyncio.create_task(admission.run(release.wait, soon()))
+            await asyncio.sleep(0)
+            with pytest.raises(Problem) as refusal:
+                await admission.run(threading.Event().wait, time.monotonic() + 0.05)
+            assert refusal.value.kind is BUSY
+            release.set()
+            assert await busy
+            assert await admission.run(release.is_set, soon())
+
+    asyncio.run(scenario())
+
+
+def test_a_job_that_fails_frees_its_turn() -> None:
+    async def scenario() -> None:
+        async with admission_of(1) as admission:
+            for _ in range(3):
+                with pytest.raises(KeyError):
+                    await admission.run({}.popitem, soon())
+
+    asyncio.run(scenario())
+
+
+def test_beyond_the_waiting_room_requests_are_sent_away_at_once() -> None:
+    async def scenario() -> None:
+        async with admission_of(2) as admission, AsyncExitStack() as inside:
+            for _ in range(2 * 9):
+                await inside.enter_async_context(admission.enter())
+            with pytest.raises(Problem) as refusal:
+                await inside.enter_async_context(admission.enter())
+            assert refusal.value.kind is BUSY
+            await inside.aclose()
+            async with admission.enter():
+                pass
+
+    asyncio.run(scenario())

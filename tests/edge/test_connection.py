@@ -1,0 +1,64 @@
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from edge.connection import Connection
+from protos import splitwire_pb2 as pb
+from splitwire.errors import CloudUnavailable
+from tests.edge.scripted import echo, scripted_cloud
+
+PATIENCE = 60.0
+
+
+def soon() -> float:
+    return time.monotonic() + PATIENCE
+
+
+def test_a_retired_connection_answers_what_it_took_and_takes_no_more() -> None:
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def slow(requests: Iterator[pb.ForwardRequest]) -> Iterator[pb.ForwardReply]:
+        for request in requests:
+            asked.set()
+            may_answer.wait(PATIENCE)
+            yield echo(request)
+
+    with scripted_cloud(slow) as cloud, ThreadPoolExecutor(1) as caller:
+        connection = Connection(cloud.target, max_message_bytes=4096)
+        answer = caller.submit(connection.exchange, pb.ForwardRequest(id=1), soon())
+        assert asked.wait(PATIENCE)
+        connection.retire()
+        assert connection.broken
+        with pytest.raises(CloudUnavailable, match="going away"):
+            connection.exchange(pb.ForwardRequest(id=2), soon())
+        may_answer.set()
+        assert answer.result(PATIENCE).id == 1
+
+
+def test_a_request_that_was_given_up_is_not_sent() -> None:
+    seen: list[int] = []
+
+    def script(requests: Iterator[pb.ForwardRequest]) -> Iterator[pb.ForwardReply]:
+        for request in requests:
+            seen.append(request.id)
+            yield echo(request)
+
+    with scripted_cloud(script) as cloud:
+        connection = Connection(cloud.target, max_message_bytes=4096)
+        connection.describe(soon())
+        connection._outbox.put(pb.ForwardRequest(id=1))  # nobody waits for it any more
+        connection.exchange(pb.ForwardRequest(id=2), soon())
+        connection.close()
+    assert seen == [2]
+
+
+def test_a_closed_connection_describes_nothing() -> None:
+    with scripted_cloud(lambda requests: map(echo, requests)) as cloud:
+        connection = Connection(cloud.target, max_message_bytes=4096)
+        assert connection.describe(soon()).bundle_digest == b"12345678"
+        connection.close()
+        with pytest.raises(CloudUnavailable):
+            connection.describe(soon())
