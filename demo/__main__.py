@@ -1,0 +1,135 @@
+"""`make demo`: cloud and edge as two processes, and images classified over REST."""
+
+import argparse
+import contextlib
+import http.client
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from demo.child import Child, DemoError
+from demo.table import classify, format_table
+
+__all__ = ["main"]
+
+_ROOT = Path(__file__).parents[1]
+_IMAGES = Path(__file__).parent / "images"
+
+_READY_SECONDS = 60.0
+_WATCH_SECONDS = 0.3
+
+_DESCRIPTION = """\
+Show the whole of Splitwire on this machine: start a cloud and an edge, each in its own process,
+classify images over REST, print what travelled and how long it took, and stay up to be tried."""
+
+_CAPTION = """\
+uplink, downlink: bytes of the gRPC messages between edge and cloud. Times are of the edge's own clock,
+after one image to warm up; cloud is what the cloud reports, network the rest of the round trip."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with _services(options.bundle.resolve(), options.cloud, options.edge) as (url, children):
+            failed = _show(url, options.images)
+            if not options.once:
+                _stay(url, options.images[0], children)
+    except DemoError as error:
+        print(f"demo: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped")
+        return 0
+    return 1 if failed else 0
+
+
+@contextlib.contextmanager
+def _services(bundle: Path, cloud: str, edge: str) -> Iterator[tuple[str, list[Child]]]:
+    """Run both; the edge's URL, once it is ready, and the processes. Stops them at the end."""
+    children: list[Child] = []
+    try:
+        children.append(Child("cloud", ["--bundle", str(bundle), "--listen", cloud]))
+        address = children[0].wait_ready()
+        children.append(Child("edge", ["--bundle", str(bundle), "--cloud", address, "--listen", edge]))
+        url = children[1].wait_ready()
+        _wait_until_ready(url, children)
+        yield url, children
+    finally:
+        for child in reversed(children):
+            child.stop()
+
+
+def _wait_until_ready(url: str, children: list[Child]) -> None:
+    end = time.monotonic() + _READY_SECONDS
+    reason = ""
+    while time.monotonic() < end:
+        for child in children:
+            child.check()
+        try:
+            urllib.request.urlopen(f"{url}/readyz", timeout=_READY_SECONDS).close()  # noqa: S310
+            return
+        except (OSError, http.client.HTTPException) as e:
+            if isinstance(e, urllib.error.HTTPError):
+                e.close()
+            reason = str(e)
+        time.sleep(_WATCH_SECONDS)
+    raise DemoError(f"the edge was not ready after {_READY_SECONDS:g} s: {reason}")
+
+
+def _show(url: str, images: list[Path]) -> bool:
+    """Classify and print; whether anything failed."""
+    classify(url, images[0])
+    outcomes = [classify(url, image) for image in images]
+    print(f"{format_table(outcomes)}\n\n{_CAPTION}", flush=True)
+    return any(isinstance(answer, str) for _, answer in outcomes)
+
+
+def _stay(url: str, image: Path, children: list[Child]) -> None:
+    shown = image.relative_to(Path.cwd()) if image.is_relative_to(Path.cwd()) else image
+    print(
+        f"\nThe edge listens on {url} (to read and try in a browser: {url}/docs).\n"
+        f"Try: curl -F image=@{shown} {url}/classify\nCtrl-C stops both.",
+        flush=True,
+    )
+    while True:
+        for child in children:
+            child.check()
+        time.sleep(_WATCH_SECONDS)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="demo", description=_DESCRIPTION, allow_abbrev=False)
+    add = parser.add_argument
+    samples = sorted(path for path in _IMAGES.iterdir() if path.suffix in (".jpg", ".png", ".webp"))
+    add("images", nargs="*", type=Path, default=samples, help="image files (default: those in demo/images)")
+    add("--once", action="store_true", help="exit after the table, with status 1 if anything failed")
+    add(
+        "--bundle",
+        type=Path,
+        default=_ROOT / "models" / "cifar10",
+        metavar="DIR",
+        help="the bundle to serve (default: models/cifar10)",
+    )
+    for name in ("cloud", "edge"):
+        add(
+            f"--{name}",
+            default="127.0.0.1:0",
+            metavar="HOST:PORT",
+            help=f"where the {name} listens (default: a free port)",
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
