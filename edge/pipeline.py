@@ -1,8 +1,6 @@
 """Image in, label out: what one request goes through, from top to bottom."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,18 +81,18 @@ class Pipeline:
             FrameError: the cloud answered with a frame that is not this bundle's downlink.
         """
         manifest, watch = self.bundle.manifest, Stopwatch()
-        with watch.stage("image_decode"):
-            pixels = manifest.preprocess(image)
-        with watch.stage("head"):
-            symbols = self._head.run(pixels)
-        with watch.stage("encode"):
-            uplink = encode(symbols, manifest.uplink)
-        with watch.stage("round_trip"):
-            reply = self.cloud.forward(uplink, deadline)
-        with watch.stage("decode"):
-            returned = decode(reply.frame, manifest.downlink, max_rows=1)
-        with watch.stage("tail"):
-            logits = returned if self._tail is None else self._tail.run(returned)
+        pixels = manifest.preprocess(image)
+        watch.lap("image_decode")
+        symbols = self._head.run(pixels)
+        watch.lap("head")
+        uplink = encode(symbols, manifest.uplink)
+        watch.lap("encode")
+        reply = self.cloud.forward(uplink, deadline)
+        watch.lap("round_trip")
+        returned = decode(reply.frame, manifest.downlink, max_rows=1)
+        watch.lap("decode")
+        logits = returned if self._tail is None else self._tail.run(returned)
+        watch.lap("tail")
         return Classification(
             predictions=_top(logits[0], manifest.labels, top_k),
             bundle=self.bundle.digest.hex(),
@@ -112,28 +110,28 @@ class Pipeline:
 
 
 class Stopwatch:
-    """Milliseconds by stage, and in all since it was made."""
+    """Milliseconds of each stage, and in all since it was made."""
 
     def __init__(self) -> None:
-        self._began = time.perf_counter()
+        self._began = self._lapped = time.perf_counter()
         self._stages: dict[str, float] = {}
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self._stages[name] = _milliseconds_since(began)
+    def lap(self, name: str) -> None:
+        """The stage that began with the last lap, or with the watch, ends here."""
+        now = time.perf_counter()
+        self._stages[name] = _milliseconds(self._lapped, now)
+        self._lapped = now
 
     def __getitem__(self, name: str) -> float:
         return self._stages[name]
 
     @property
     def total(self) -> float:
-        return _milliseconds_since(self._began)
+        return _milliseconds(self._began, time.perf_counter())
 
 
-def _milliseconds_since(began: float) -> float:
-    return round((time.perf_counter() - began) * 1000, 3)
+def _milliseconds(began: float, ended: float) -> float:
+    return round((ended - began) * 1000, 3)
 
 
 def _top(logits: NDArray[np.float32], labels: tuple[str, ...], k: int) -> tuple[Prediction, ...]:

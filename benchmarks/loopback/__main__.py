@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.loopback.main import main
+
+sys.exit(main())
