@@ -1,16 +1,14 @@
 """The `cloud` command: parse, build, run."""
 
-import argparse
 import asyncio
 import logging
 import sys
 from pathlib import Path
-from typing import NoReturn
 
-from cloud.config import LOG_LEVELS, CloudConfig
+from cloud.config import CloudConfig
 from cloud.server import serve
-from splitwire import __version__
 from splitwire.address import Address
+from splitwire.command_line import LOG_LEVELS, Parser
 from splitwire.errors import SplitwireError
 
 __all__ = ["main"]
@@ -43,11 +41,6 @@ exit status:
   2  something on the command line cannot work; one line on stderr says what"""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-
 def main(arguments: list[str] | None = None) -> int:
     parsed = vars(_parser().parse_args(arguments))
     try:
@@ -60,14 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="cloud",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _parser() -> Parser:
+    parser = Parser("cloud", _DESCRIPTION, _EPILOG)
     defaults = CloudConfig(Path())
     add = parser.add_argument
     add("--bundle", type=Path, required=True, metavar="DIR", help="the bundle to serve (a folder)")
@@ -112,7 +99,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LEVEL",
         help=f"{', '.join(LOG_LEVELS)}; debug names every refused request (default: %(default)s)",
     )
-    add("--version", action="version", version=f"cloud {__version__}")
     return parser
 
 

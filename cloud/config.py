@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from splitwire.address import Address
+from splitwire.command_line import LOG_LEVELS
 from splitwire.errors import ConfigError
 from splitwire.frame import MAX_ROWS
 
-__all__ = ["LOG_LEVELS", "LOOPBACK", "CloudConfig"]
+__all__ = ["LOOPBACK", "CloudConfig"]
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
 
 #: Nothing but this machine reaches it, unless the user says so.
 LOOPBACK = Address("127.0.0.1", 50051)

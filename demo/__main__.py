@@ -1,6 +1,5 @@
 """`make demo`: cloud and edge as two processes, and images classified over REST."""
 
-import argparse
 import contextlib
 import http.client
 import signal
@@ -10,10 +9,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from demo.child import Child, DemoError
 from demo.table import classify, format_table
+from splitwire.command_line import Parser
 
 __all__ = ["main"]
 
@@ -103,13 +102,8 @@ def _stay(url: str, image: Path, children: list[Child]) -> None:
         time.sleep(_WATCH_SECONDS)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="demo", description=_DESCRIPTION, allow_abbrev=False)
+def _parser() -> Parser:
+    parser = Parser("demo", _DESCRIPTION)
     add = parser.add_argument
     samples = sorted(path for path in _IMAGES.iterdir() if path.suffix in (".jpg", ".png", ".webp"))
     add("images", nargs="*", type=Path, default=samples, help="image files (default: those in demo/images)")

@@ -1,15 +1,13 @@
 """The `edge` command: parse, build, run."""
 
-import argparse
 import logging
 import sys
 from pathlib import Path
-from typing import NoReturn
 
-from edge.config import LOG_LEVELS, EdgeConfig
+from edge.config import EdgeConfig
 from edge.server import serve
-from splitwire import __version__
 from splitwire.address import Address
+from splitwire.command_line import LOG_LEVELS, Parser
 from splitwire.errors import SplitwireError
 
 __all__ = ["main"]
@@ -46,11 +44,6 @@ exit status:
   2  something on the command line cannot work; one line on stderr says what"""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-
 def main(arguments: list[str] | None = None) -> int:
     parsed = vars(_parser().parse_args(arguments))
     try:
@@ -64,14 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="edge",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _parser() -> Parser:
+    parser = Parser("edge", _DESCRIPTION, _EPILOG)
     defaults = EdgeConfig(Path())
     add = parser.add_argument
     add("--bundle", type=Path, required=True, metavar="DIR", help="the bundle to serve (a folder)")
@@ -93,7 +80,6 @@ def _parser() -> argparse.ArgumentParser:
         default=defaults.log_level,
         help="debug also names every request (default: %(default)s)",
     )
-    add("--version", action="version", version=f"edge {__version__}")
     return parser
 
 

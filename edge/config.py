@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitwire.address import Address
+from splitwire.command_line import LOG_LEVELS
 from splitwire.errors import ConfigError
 
-__all__ = ["LOG_LEVELS", "EdgeConfig"]
+__all__ = ["EdgeConfig"]
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
 
 #: Nothing but this machine is called, or can call, unless the user says so.
 _CLOUD = Address("127.0.0.1", 50051)
