@@ -1,15 +1,13 @@
 """Bytes and time of packing, next to the entropy of what is packed and to zstd without any packing.
 
-    python benchmarks/packing/main.py
-    python benchmarks/packing/main.py --weights mobilenet_v2.safetensors --images photos/
-    python benchmarks/packing/main.py --bundle models/cifar10 --images photos/
+    python -m benchmarks.packing
+    python -m benchmarks.packing --weights mobilenet_v2.safetensors --images photos/
+    python -m benchmarks.packing --bundle models/cifar10 --images photos/
 
 Without options the symbols are synthetic: Laplacian, every channel with a width of its own.
 """
 
 import argparse
-import platform
-import shlex
 import statistics
 import sys
 import time
@@ -22,6 +20,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from benchmarks.environment import Environment
 from splitwire.bundle import Bundle
 from splitwire.frame import decode, encode
 from splitwire.plan import BoundarySpec
@@ -81,7 +80,8 @@ def weights_cases(weights: Path, images: list[Path]) -> Iterator[Case]:
     """Activations of an ImageNet network on photos, quantized by the layer that training uses."""
     import torch
 
-    from trainer.boundary import Boundary, BoundaryOptions
+    from trainer.boundary import Boundary
+    from trainer.config import BoundaryOptions
     from trainer.model import MobileNetV2, ModelSpec
     from trainer.weights import load_weights
 
@@ -160,20 +160,6 @@ def row(case: Case, repeats: int) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def environment() -> str:
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        models = [
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line
-        ]
-        cpu = f"{models[0]}, {len(models)} cores" if models else cpu
-    return (
-        f"{cpu}; {platform.system()}; Python {platform.python_version()}, numpy {np.__version__}, "
-        f"zstandard {zstandard.__version__} (zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))})"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Bytes and time of packing.")
     parser.add_argument(
@@ -187,7 +173,7 @@ def main() -> None:
     if (args.weights or args.bundle) and not args.images:
         parser.error("--weights and --bundle need --images")
     images = sorted(p for p in args.images.rglob("*") if p.is_file())[: args.count] if args.images else []
-    print(f"{environment()}\n{shlex.join(['python', *sys.argv])}\n")
+    print(f"{Environment.read('benchmarks.packing', sys.argv[1:])}\n")
     print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     if args.weights:
         cases = weights_cases(args.weights, images)
@@ -195,7 +181,3 @@ def main() -> None:
         cases = bundle_cases(args.bundle, images) if args.bundle else synthetic_cases(args.count)
     for case in cases:
         print(row(case, args.repeats), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,3 @@
+from benchmarks.packing.main import main
+
+main()

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from splitwire.plan import SplitPlan
+from tests.trainer.networks import OFF, make_dataset, make_model, same_bits
+from trainer.batchnorm import reestimate_batch_norm
+from trainer.calibrate import Calibration
+from trainer.config import BoundaryOptions
+from trainer.network import SplitNetwork
+from trainer.pipeline import build_pipeline
+
+DATASET = make_dataset(train=20)
+COARSE = BoundaryOptions(bits=3)
+
+
+def uncalibrated(uplink: BoundaryOptions = COARSE, downlink: BoundaryOptions = COARSE) -> SplitNetwork:
+    return SplitNetwork(make_model(), SplitPlan(3, 1), uplink, downlink).eval()
+
+
+def calibration(
+    network: SplitNetwork, module: nn.Module | None = None, *, images: int = 12, seed: int = 0
+) -> Calibration:
+    return Calibration(
+        network if module is None else module,
+        network,
+        DATASET.train,
+        DATASET.preprocess,
+        images=images,
+        batch_size=4,
+        seed=seed,
+    )
+
+
+class Witness(nn.Module):
+    """The network, and which images it was shown."""
+
+    def __init__(self, network: SplitNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.seen: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen.append(images)
+        logits: Tensor = self.network(images)
+        return logits
+
+    def indices(self) -> list[int]:
+        everything = torch.from_numpy(DATASET.preprocess.normalize(DATASET.train.images))
+        return [int((everything == image).flatten(1).all(1).nonzero()) for image in torch.cat(self.seen)]
+
+
+@pytest.mark.parametrize(("images", "seen"), [(12, 12), (11, 8), (2, 4), (1000, 20)])
+def test_the_sample_is_whole_batches_of_different_images(images: int, seen: int) -> None:
+    witness = Witness(uncalibrated())
+    calibration(witness.network, witness, images=images).batch_norm()
+    assert [len(batch) for batch in witness.seen] == [4] * (seen // 4)
+    assert len(set(witness.indices())) == seen
+
+
+def test_the_sample_is_the_seeds() -> None:
+    samples = []
+    for seed in (0, 0, 1):
+        witness = Witness(uncalibrated())
+        made = calibration(witness.network, witness, seed=seed)
+        made.batch_norm()
+        samples.append(witness.indices())
+    assert samples[0] == samples[1] != samples[2]
+
+
+def test_scales_are_those_of_the_activations_that_cross() -> None:
+    network = uncalibrated()
+    made = calibration(network, images=1000)
+    made.scales()
+    images = torch.from_numpy(DATASET.preprocess.normalize(DATASET.train.images))
+    with torch.no_grad():
+        up = network.head[:-1](images)
+        # What the body sees is what the uplink leaves of it: the downlink's scales must know.
+        down = network.body[:-1](network.uplink(up))
+    for boundary, x in ((network.uplink, up), (network.downlink, down)):
+        rms = x.square().movedim(1, -1).flatten(0, -2).mean(0).sqrt()
+        expected = torch.where(rms > 0, rms * boundary.clip / boundary.steps, 1.0)
+        assert torch.allclose(boundary.scale, expected, rtol=1e-4)
+        assert not boundary.calibrating
+
+
+def test_what_is_not_quantized_needs_no_scale() -> None:
+    network = uncalibrated(uplink=OFF, downlink=BoundaryOptions(keep=0.5))
+    calibration(network).scales()
+    assert bool((network.uplink.scale == 1).all())
+    assert bool((network.downlink.scale == 1).all())
+
+
+def test_statistics_are_re_estimated() -> None:
+    network, expected = uncalibrated(), uncalibrated()
+    calibration(network, images=1000).batch_norm()
+    order = np.random.default_rng(0).permutation(20)
+    images = torch.from_numpy(DATASET.preprocess.normalize(DATASET.train.images[order]))
+    reestimate_batch_norm(expected, images.split(4))
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+
+
+def test_through_the_pipeline_as_without() -> None:
+    """Except that BatchNorm sees micro-batches: here one."""
+    network, piped = uncalibrated(), uncalibrated()
+    pipeline = build_pipeline(piped, edge_device="cpu", cloud_device="cpu", chunks=1, checkpoint="never")
+    for made in (calibration(network), calibration(piped, pipeline)):
+        made.batch_norm()
+        made.scales()
+    for name, tensor in network.state_dict().items():
+        assert torch.allclose(piped.state_dict()[name].float(), tensor.float(), rtol=1e-3, atol=1e-5), name
+
+
+def test_calibrating_twice_is_calibrating_once() -> None:
+    network = uncalibrated()
+    made = calibration(network)
+    made.scales()
+    before = [boundary.scale.clone() for boundary in network.boundaries]
+    made.scales()
+    assert all(same_bits(b.scale, s) for b, s in zip(network.boundaries, before, strict=True))

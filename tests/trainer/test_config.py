@@ -1,0 +1,104 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from splitwire.errors import ConfigError
+from splitwire.plan import SplitPlan
+from tests.trainer.networks import make_config
+from trainer.config import RECIPES, BoundaryOptions, TrainConfig, default_run
+from trainer.data import DATASETS
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch-size must be at least 1, got 0"),
+        ({"chunks": -1}, "chunks must be at least 1, got -1"),
+        ({"chunks": 3}, r"batch-size must be a multiple of chunks \(3\), got 8"),
+        ({"learning_rate": 0.0}, "learning-rate must be above 0, got 0.0"),
+        ({"learning_rate": float("nan")}, "learning-rate must be above 0, got nan"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
+        ({"weight_decay": -1e-9}, "weight-decay must be at least 0, got -1e-09"),
+        ({"label_smoothing": 1.0}, r"label-smoothing must be in \[0, 1\), got 1.0"),
+        ({"warmup_epochs": 4}, "warmup-epochs must be from 0 to epochs, got 4"),
+        ({"checkpoint_mode": "often"}, "checkpoint must be one of never, except_last, always, got 'often'"),
+        ({"calibration_epochs": 0}, "calibration-epochs must be at least 1, got 0"),
+        ({"calibration_images": 0}, "calibration-images must be at least 1, got 0"),
+        ({"seed": -1}, r"seed must be from 0 to 2\*\*32 - 1, got -1"),
+    ],
+)
+def test_options_out_of_range(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        make_config(**changes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep": 0.0}, "keep must be above 0 and at most 1"),
+        ({"keep": 1.1}, "keep must be above 0 and at most 1"),
+        ({"keep": float("nan")}, "keep must be above 0 and at most 1"),
+        ({"bits": 1}, "bits must be 2 to 8, or 32 for none, got 1"),
+        ({"bits": 16}, "bits must be 2 to 8, or 32 for none, got 16"),
+        ({"clip": 0.0}, "clip must be from 0.1 to 1000 root mean squares, got 0.0"),
+        ({"clip": float("inf")}, "clip must be from 0.1 to 1000"),
+    ],
+)
+def test_boundaries_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        BoundaryOptions(**options)
+
+
+def test_a_stored_configuration_is_the_same() -> None:
+    config = make_config()
+    assert config.differences(json.loads(json.dumps(config.to_json()))) == []
+
+
+def test_differences_are_named() -> None:
+    stored = json.loads(json.dumps(make_config().to_json()))
+    other = make_config(plan=SplitPlan(4, 1), uplink=BoundaryOptions(keep=0.5, bits=5), learning_rate=0.04)
+    assert other.differences(stored) == ["plan", "learning_rate", "uplink"]
+    assert set(make_config().differences({})) >= {"plan", "epochs", "seed"}
+
+
+@pytest.mark.parametrize(("epochs", "calibration_epochs", "frozen"), [(1, None, 1), (7, None, 4), (7, 2, 2)])
+def test_when_scales_freeze(epochs: int, calibration_epochs: int | None, frozen: int) -> None:
+    """Never before the first epoch has calibrated them."""
+    config = make_config(epochs=epochs, warmup_epochs=0, calibration_epochs=calibration_epochs)
+    assert config.frozen_from == frozen
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_recipes_can_be_run(dataset: str) -> None:
+    recipe = RECIPES[dataset]
+    config = make_config(
+        dataset=dataset,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        warmup_epochs=recipe.warmup_epochs,
+        calibration_images=recipe.calibration_images,
+        chunks=4,
+    )
+    assert config.batch_size % 4 == 0
+
+
+def test_the_folder_of_a_run_says_what_it_is() -> None:
+    assert default_run(replace(make_config(), dataset="digits")) == Path("runs/digits-front3-back1")
+
+
+def test_a_configuration_is_a_value() -> None:
+    assert make_config() == make_config()
+    assert TrainConfig.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+def test_needs_no_torch() -> None:
+    code = "import sys, trainer.config, trainer.__main__; sys.exit('torch' in sys.modules)"
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

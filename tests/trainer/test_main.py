@@ -1,0 +1,203 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import trainer.run
+from splitwire.bundle import Bundle
+from splitwire.plan import SplitPlan
+from trainer.__main__ import main
+from trainer.config import RECIPES, BoundaryOptions, TrainConfig
+from trainer.data import DATASETS
+
+SPLIT = ("--edge-front", "3", "--edge-back", "1")
+QUICK = ("--epochs", "1", "--width", "0.1", "--batch-size", "8", "--quiet", "--threads", "1")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two classes of tiny pictures in the layout of --dataset folder."""
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 3)):
+        for shade, name in ((60, "dark"), (200, "light")):
+            folder = tmp_path / "photos" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = generator.integers(shade - 50, shade + 50, (16, 16, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "photos"
+
+
+def configured(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> TrainConfig:
+    """What `run` is called with."""
+    seen: list[TrainConfig] = []
+    monkeypatch.setattr(trainer.run, "run", lambda *values, **_: seen.append(values[0]))
+    assert main([*SPLIT, *arguments]) == 0
+    return seen[0]
+
+
+def test_help_is_a_page_that_mentions_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    page = capsys.readouterr().out
+    options = set(re.findall(r"--[a-z0-9-]+", page))
+    both = ("keep", "bits", "clip")
+    assert options >= {f"--{which}-{name}" for which in ("uplink", "downlink") for name in both}
+    assert options >= {
+        *("--edge-front", "--edge-back", "--keep", "--bits", "--clip", "--calibration-epochs"),
+        *("--dataset", "--data", "--no-download", "--image-size"),
+        *("--epochs", "--batch-size", "--lr", "--warmup-epochs", "--width", "--momentum", "--weight-decay"),
+        *("--label-smoothing", "--dropout", "--seed", "--bf16", "--channels-last", "--threads"),
+        *("--chunks", "--checkpoint", "--edge-device", "--cloud-device"),
+        *("--out", "--bundle", "--resume", "--overwrite", "--quiet", "--version"),
+    }
+    for name in (*DATASETS, "stem", "conv_last", "classifier", "examples:"):
+        assert name in page
+    # argparse breaks its own lines; these are the ones that are laid out by hand.
+    assert all(len(line) <= 110 for line in page.splitlines())
+
+
+def test_help_and_mistakes_do_not_wait_for_torch() -> None:
+    code = (
+        "import sys; from trainer.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert main(['--edge-front', '19', '--edge-back', '1']) == 2\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--edge-front", "0", "--edge-back", "1"), "edge-front must be an integer of at least 1, got 0"),
+        (("--edge-front", "3", "--edge-back", "-1"), "edge-back must be an integer of at least 0, got -1"),
+        (
+            ("--edge-front", "19", "--edge-back", "1"),
+            "leave the cloud no layer: together they may be at most 19",
+        ),
+        ((*SPLIT, "--bits", "9"), "bits must be 2 to 8, or 32 for none, got 9"),
+        ((*SPLIT, "--downlink-bits", "1"), "bits must be 2 to 8"),
+        ((*SPLIT, "--keep", "0"), "keep must be above 0 and at most 1, got 0.0"),
+        ((*SPLIT, "--uplink-keep", "nan"), "keep must be above 0 and at most 1, got nan"),
+        ((*SPLIT, "--clip", "-1"), "clip must be from 0.1 to 1000"),
+        ((*SPLIT, "--epochs", "0"), "epochs must be at least 1, got 0"),
+        ((*SPLIT, "--batch-size", "0"), "batch-size must be at least 1, got 0"),
+        ((*SPLIT, "--batch-size", "30"), "batch-size must be a multiple of chunks (4), got 30"),
+        ((*SPLIT, "--batch-size", "4096"), "batch-size 4096 is more than the 1437 training images"),
+        ((*SPLIT, "--lr", "0"), "learning-rate must be above 0, got 0.0"),
+        ((*SPLIT, "--width", "0"), "width must be from 0.1 to 4, got 0.0"),
+        ((*SPLIT, "--epochs", "2", "--warmup-epochs", "3"), "warmup-epochs must be from 0 to epochs, got 3"),
+        ((*SPLIT, "--threads", "0"), "threads must be at least 1, got 0"),
+        ((*SPLIT, "--seed", "-1"), "seed must be from 0"),
+        ((*SPLIT, "--image-size", "64"), "images of digits are 32 x 32"),
+        ((*SPLIT, "--cloud-device", "toaster"), "no device 'toaster' here"),
+        ((*SPLIT, "--dataset", "folder", "--data", "/nowhere"), "/nowhere"),
+        ((*SPLIT, "--dataset", "cifar10", "--data", "/nowhere", "--no-download"), "/nowhere"),
+        ((*SPLIT, "--out", "/dev/null/run"), "/dev/null/run"),
+        ((*SPLIT, "--resume", "--out", "/nowhere"), "no checkpoint at /nowhere/checkpoint.pt"),
+        ((*SPLIT, "--weights", "/nowhere/weights.pth"), "/nowhere/weights.pth"),
+    ],
+    ids=lambda value: " ".join(value[-2:]) if isinstance(value, tuple) else "",
+)
+def test_mistakes(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("trainer: error: ")
+    assert message in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "the following arguments are required: --edge-front, --edge-back"),
+        (("--edge-front", "three", "--edge-back", "1"), "argument --edge-front: invalid int value: 'three'"),
+        ((*SPLIT, "--dataset", "mnist"), "argument --dataset: invalid choice: 'mnist'"),
+        ((*SPLIT, "--checkpoint", "often"), "argument --checkpoint: invalid choice: 'often'"),
+        ((*SPLIT, "--no-such-option"), "unrecognized arguments: --no-such-option"),
+    ],
+)
+def test_mistakes_that_the_parser_finds(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert ended.value.code == 2
+    assert f"trainer: error: {message}" in capsys.readouterr().err
+
+
+def test_defaults_are_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, recipe = configured(monkeypatch), RECIPES["digits"]
+    assert config.dataset == "digits"
+    assert config.plan == SplitPlan(3, 1)
+    for name in ("epochs", "batch_size", "learning_rate", "warmup_epochs", "width", "calibration_images"):
+        assert getattr(config, name) == getattr(recipe, name)
+    assert (config.momentum, config.weight_decay, config.chunks, config.seed) == (0.9, 1e-4, 4, 0)
+    assert config.uplink == config.downlink == BoundaryOptions(bits=4)
+
+
+def test_one_boundary_can_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configured(
+        monkeypatch, "--keep", "0.1", "--bits", "8", "--uplink-bits", "3", "--downlink-keep", "1"
+    )
+    assert config.uplink == BoundaryOptions(keep=0.1, bits=3)
+    assert config.downlink == BoundaryOptions(keep=1.0, bits=8)
+    config = configured(
+        monkeypatch, "--clip", "4", "--downlink-clip", "6.5", "--no-channels-last", "--bits", "32"
+    )
+    assert (config.uplink.clip, config.downlink.clip) == (4.0, 6.5)
+    assert not config.channels_last
+    assert config.uplink.bits == 32
+
+
+def test_fewer_epochs_than_the_recipe_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configured(monkeypatch, "--epochs", "1")
+    assert (config.epochs, config.warmup_epochs) == (1, 1)
+
+
+def test_photos_of_ones_own(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    arguments = [*SPLIT, *QUICK, "--dataset", "folder", "--data", str(photos), "--image-size", "16"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    assert "the embedded handwritten digits" not in capsys.readouterr().out
+    manifest = Bundle.load(out / "bundle").manifest
+    assert manifest.labels == ("dark", "light")
+    assert main([*arguments, "--out", str(out)]) == 2
+    assert "--resume continues it, --overwrite starts anew" in capsys.readouterr().err
+    assert main([*arguments, "--out", str(out), "--resume", "--seed", "7"]) == 2
+    assert "was made with other options: seed" in capsys.readouterr().err
+    assert main([*arguments, "--out", str(out), "--resume"]) == 0
+    assert "resumed after epoch 1 of 1" in capsys.readouterr().out
+
+
+def test_interrupted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer.run, "run", interrupt)
+    assert main([*SPLIT, "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == (
+        "\ntrainer: interrupted; --resume continues after the last finished epoch\n"
+    )
+
+
+def test_the_folder_of_a_run_that_was_not_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: dict[str, object] = {}
+    monkeypatch.setattr(trainer.run, "run", lambda *_, **options: seen.update(options))
+    assert main([*SPLIT]) == 0
+    assert (seen["folder"], seen["bundle"]) == (
+        Path("runs/digits-front3-back1"),
+        Path("runs/digits-front3-back1/bundle"),
+    )
+    assert main([*SPLIT, "--out", "here", "--bundle", "there"]) == 0
+    assert (seen["folder"], seen["bundle"]) == (Path("here"), Path("there"))

@@ -1,0 +1,276 @@
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import trainer.train
+from splitwire.errors import CheckpointError, ConfigError
+from splitwire.plan import SplitPlan
+from tests.trainer.networks import make_config, make_dataset, same_bits, tensors
+from trainer.checkpoint import load_checkpoint, save_checkpoint
+from trainer.config import BoundaryOptions, TrainConfig
+from trainer.evaluate import Evaluation
+from trainer.train import Trainer, learning_rate
+
+DATASET = make_dataset()
+
+
+def make(folder: Path, **changes: Any) -> Trainer:
+    return Trainer(make_config(**changes), DATASET, folder, progress=False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one epoch, for tests that copy it."""
+    folder = tmp_path_factory.mktemp("trained")
+    torch.set_num_threads(1)
+    make(folder, epochs=1).run()
+    return folder
+
+
+@pytest.fixture
+def finished(trained: Path, tmp_path: Path) -> Path:
+    """A folder with a run of one epoch."""
+    return shutil.copytree(trained, tmp_path / "finished")
+
+
+def interrupt_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C right behind that epoch's checkpoint."""
+
+    def save(path: Path, state: dict[str, Any]) -> None:
+        save_checkpoint(path, state)
+        if len(state["metrics"]) == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer.train, "save_checkpoint", save)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """metrics.jsonl, without what no two runs share."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(line.pop("seconds") > 0 for line in lines)
+    return lines
+
+
+def assert_same_state(a: Trainer, b: Trainer) -> None:
+    for one, other in ((a.network, b.network), (a.optimizer, b.optimizer)):
+        expected = tensors(other.state_dict())
+        for name, tensor in tensors(one.state_dict()).items():
+            assert same_bits(tensor.float(), expected[name].float()), name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bf16": True, "channels_last": True, "checkpoint_mode": "always", "plan": SplitPlan(5, 0)},
+        {"calibration_epochs": 1, "chunks": 1, "label_smoothing": 0.1},
+    ],
+    ids=["plain", "bf16", "frozen"],
+)
+def test_interrupted_after_every_epoch_is_as_never_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    whole = make(tmp_path / "whole", **options)
+    expected = whole.run()
+    folder = tmp_path / "interrupted"
+    run = make(folder, **options)
+    for epochs in (1, 2, 3):
+        interrupt_after(epochs, monkeypatch)
+        with pytest.raises(KeyboardInterrupt):
+            run.run()
+        run = make(folder, **options)
+        run.resume()
+        assert len(run.metrics) == len(rows(folder)) == epochs, "also of the epoch that was cut off"
+        assert (folder / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert run.run() == expected
+    assert_same_state(run, whole)
+    assert rows(folder) == rows(tmp_path / "whole")
+
+
+def test_leaves_a_row_an_epoch(tmp_path: Path) -> None:
+    run = make(tmp_path, epochs=2)
+    result = run.run()
+    found = rows(tmp_path)
+    assert [row["epoch"] for row in found] == [1, 2]
+    assert set(found[0]) == {
+        "epoch",
+        "learning_rate",
+        "train_loss",
+        "train_accuracy",
+        "test_loss",
+        "test_accuracy",
+        "uplink_bytes",
+        "downlink_bytes",
+    }
+    assert found[-1]["test_accuracy"] == result.accuracy, "evaluated alike, at the end and after an epoch"
+    assert (found[-1]["uplink_bytes"], found[-1]["downlink_bytes"]) == (
+        result.uplink_bytes,
+        result.downlink_bytes,
+    )
+    assert isinstance(result, Evaluation)
+    assert result.images == len(DATASET.test)
+
+
+def test_learns(tmp_path: Path) -> None:
+    """Tints that a linear classifier could tell, through both boundaries: chance is 25 %."""
+    config = make_config(epochs=6, batch_size=16)
+    result = Trainer(config, make_dataset(train=96, test=24), tmp_path, progress=False).run()
+    assert result.accuracy > 0.6
+    assert rows(tmp_path)[-1]["test_loss"] < rows(tmp_path)[0]["test_loss"]
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    def first(name: str, seed: int) -> Trainer:
+        run = make(tmp_path / name, epochs=1, seed=seed)
+        run.run()
+        return run
+
+    one, again, other = first("one", 0), first("again", 0), first("other", 1)
+    assert_same_state(one, again)
+    assert rows(tmp_path / "one") != rows(tmp_path / "other")
+    assert not same_bits(*(run.network.state_dict()["head.stem.0.weight"] for run in (one, other)))
+
+
+def test_epochs_differ_in_order_and_crops(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    first, again, second = ([images for images, _ in run._batches(epoch)] for epoch in (0, 0, 1))
+    assert len(first) == run.steps_per_epoch == 6
+    assert all(map(torch.equal, first, again))
+    assert not any(map(torch.equal, first, second))
+    targets = torch.cat([targets for _, targets in run._batches(0)])
+    assert sorted(targets.tolist()) == sorted(DATASET.train.targets.tolist()), "every image once"
+
+
+def test_what_fills_no_batch_is_left_out(tmp_path: Path) -> None:
+    run = make(tmp_path, batch_size=20)
+    assert [len(targets) for _, targets in run._batches(0)] == [20, 20]
+
+
+def test_scales_are_renewed_and_then_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scales = []
+
+    def save(path: Path, state: dict[str, Any]) -> None:
+        scales.append(state["network"]["uplink.scale"].clone())
+
+    monkeypatch.setattr(trainer.train, "save_checkpoint", save)
+    make(tmp_path, epochs=4, calibration_epochs=2).run()
+    assert not same_bits(scales[0], scales[1])
+    assert same_bits(scales[1], scales[2])
+    assert same_bits(scales[1], scales[3])
+
+
+def test_statistics_are_the_weights_own_at_every_evaluation(finished: Path) -> None:
+    run = make(finished, epochs=1)
+    run.resume()
+    before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    run.calibration.batch_norm()
+    for name, tensor in run.network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"seed": 5}, "seed"),
+        ({"plan": SplitPlan(4, 1), "learning_rate": 0.01}, "plan, learning_rate"),
+        ({"uplink": BoundaryOptions(keep=0.5, bits=5)}, "uplink"),
+    ],
+)
+def test_resuming_with_other_options_names_them(finished: Path, changes: dict[str, Any], named: str) -> None:
+    other = make(finished, epochs=1, **changes)
+    with pytest.raises(CheckpointError, match=f"was made with other options: {named}$"):
+        other.resume()
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        make(tmp_path).resume()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": None},
+        {"config": "not JSON"},
+        {"config": "[]"},
+        {"network": {}},
+        {"network": {"stem": "weights"}},
+        {"network": 3},
+        {"optimizer": {}},
+        {"optimizer": {"state": {}, "param_groups": []}},
+        {"metrics": 7},
+        {"metrics": ["not JSON"]},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_something_else(finished: Path, changes: dict[str, Any]) -> None:
+    path = finished / "checkpoint.pt"
+    state = load_checkpoint(path)
+    for broken in (state | changes, {name: state[name] for name in state if name not in changes}):
+        torch.save(broken, path)
+        with pytest.raises(CheckpointError, match=str(path)):
+            make(finished, epochs=1).resume()
+
+
+def test_a_data_set_with_other_classes(finished: Path) -> None:
+    other = replace(DATASET, labels=(*DATASET.labels, "one more"))
+    with pytest.raises(CheckpointError, match=r"(?s)is not a checkpoint of this network: .*size mismatch"):
+        Trainer(make_config(epochs=1), other, finished, progress=False).resume()
+
+
+def test_fewer_images_than_a_batch(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^batch-size 64 is more than the 48 training images$"):
+        make(tmp_path, batch_size=64)
+
+
+def test_a_loss_that_explodes_ends_the_run(tmp_path: Path) -> None:
+    run = make(tmp_path, learning_rate=1e30, warmup_epochs=0)
+    with pytest.raises(ConfigError, match=r"the loss became (nan|inf): a lower learning rate may help"):
+        run.run()
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="cannot use the folder"):
+        make(tmp_path / "file" / "run").run()
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "curves.png"])
+def test_results_that_cannot_be_written(finished: Path, name: str) -> None:
+    (finished / name).unlink()
+    (finished / name).mkdir()
+    with pytest.raises(CheckpointError, match=f"cannot write .*{name}"):
+        make(finished, epochs=1).resume()
+    (finished / name).rmdir()
+    make(finished, epochs=1).resume()
+    assert [row["epoch"] for row in rows(finished)] == [1], "the checkpoint had it"
+
+
+@given(st.integers(0, 10), st.integers(1, 60))
+def test_the_learning_rate_rises_in_a_line_and_falls_in_a_wave(warmup: int, more: int) -> None:
+    config: TrainConfig = make_config(epochs=warmup + more, warmup_epochs=warmup, learning_rate=0.4)
+    rates = [learning_rate(config, epoch / 4) for epoch in range(4 * config.epochs + 1)]
+    rise, fall = rates[: 4 * warmup], rates[4 * warmup :]
+    assert all(0 < rate < 0.4 for rate in rise)
+    assert rise == sorted(rise)
+    assert fall == sorted(fall, reverse=True)
+    assert fall[0] == 0.4
+    assert fall[-1] == pytest.approx(0.0, abs=1e-9)
+    assert learning_rate(config, warmup + more / 2) == pytest.approx(0.2)
+    for quarter, rate in enumerate(rise):
+        assert rate == pytest.approx(max(0.004, 0.1 * quarter / warmup))
+
+
+def test_warm_up_alone() -> None:
+    config = make_config(epochs=2, warmup_epochs=2, learning_rate=0.4)
+    assert [learning_rate(config, epoch) for epoch in (0, 1, 2)] == [0.004, 0.2, 0.4]
+    assert math.isfinite(learning_rate(config, 2.5))

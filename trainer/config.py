@@ -1,0 +1,146 @@
+"""What a training run is: one frozen value, made by the command line and stored in the checkpoint.
+
+Imports no torch, which takes seconds: `--help` and mistakes should not wait for it.
+"""
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from splitwire.errors import ConfigError, PlanError
+from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
+
+__all__ = ["CHECKPOINT_MODES", "RECIPES", "BoundaryOptions", "Recipe", "TrainConfig", "default_run"]
+
+#: When a partition recomputes its activations in the backward pass instead of keeping them.
+CHECKPOINT_MODES = ("never", "except_last", "always")
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryOptions:
+    """What a user chooses for one boundary.
+
+    keep: kept fraction, in (0, 1]. bits: symbol width, 2 to 8, or 32 for float32.
+    clip: largest representable magnitude, in root mean squares of the channel; None: by bits.
+    A wide clip at few bits makes a coarse grid, most of whose symbols are zero: few bytes.
+
+    Raises:
+        ConfigError: a field is out of range.
+    """
+
+    keep: float = 1.0
+    bits: int = FLOAT_BITS
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            BoundarySpec(shape=(1,), keep=self.keep, bits=self.bits, zero=0)
+        except PlanError as error:
+            raise ConfigError(str(error)) from None
+        if self.clip is not None and not 0.1 <= self.clip <= 1000.0:
+            raise ConfigError(f"clip must be from 0.1 to 1000 root mean squares, got {self.clip}")
+
+    @property
+    def clip_or_default(self) -> float:
+        # Near the clip that minimizes a Gaussian's squared error at each width.
+        return self.clip if self.clip is not None else 1.0 + 0.5 * self.bits
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The options whose good values depend on the data set."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_epochs: int
+    width: float
+    calibration_images: int = 2048
+
+
+#: cifar10: of the experiment this project began with. digits: a minute on one core.
+RECIPES = {
+    "cifar10": Recipe(epochs=200, batch_size=1024, learning_rate=0.4, warmup_epochs=20, width=1.0),
+    "folder": Recipe(epochs=90, batch_size=128, learning_rate=0.05, warmup_epochs=5, width=1.0),
+    "digits": Recipe(
+        epochs=7, batch_size=32, learning_rate=0.03, warmup_epochs=1, width=0.25, calibration_images=256
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """See `trainer --help` for what each field means to a user.
+
+    Raises:
+        ConfigError: a field is out of range, or two of them contradict each other.
+    """
+
+    plan: SplitPlan
+    dataset: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_epochs: int
+    width: float
+    uplink: BoundaryOptions = field(default_factory=BoundaryOptions)
+    downlink: BoundaryOptions = field(default_factory=BoundaryOptions)
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+    dropout: float = 0.2
+    calibration_epochs: int | None = None
+    calibration_images: int = 2048
+    seed: int = 0
+    chunks: int = 4
+    checkpoint_mode: str = "never"
+    edge_device: str = "cpu"
+    cloud_device: str = "cpu"
+    bf16: bool = False
+    channels_last: bool = False
+    image_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("chunks", 1), ("calibration_images", 1)):
+            _require(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
+        _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
+        _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
+        _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
+        _require(
+            0 <= self.warmup_epochs <= self.epochs, "warmup_epochs", "from 0 to epochs", self.warmup_epochs
+        )
+        modes = ", ".join(CHECKPOINT_MODES)
+        _require(
+            self.checkpoint_mode in CHECKPOINT_MODES, "checkpoint", f"one of {modes}", self.checkpoint_mode
+        )
+        divides = self.batch_size % self.chunks == 0
+        _require(divides, "batch_size", f"a multiple of chunks ({self.chunks})", self.batch_size)
+        _require(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
+        if self.calibration_epochs is not None:
+            _require(
+                self.calibration_epochs >= 1, "calibration_epochs", "at least 1", self.calibration_epochs
+            )
+
+    @property
+    def frozen_from(self) -> int:
+        """The first epoch, from 0, whose scales are those of the epoch before."""
+        return self.calibration_epochs if self.calibration_epochs is not None else (self.epochs + 1) // 2
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def differences(self, other: dict[str, Any]) -> list[str]:
+        """The fields in which a stored configuration (of `to_json`) differs from this one."""
+        mine = self.to_json()
+        return [f.name for f in fields(self) if mine[f.name] != other.get(f.name)]
+
+
+def _require(holds: bool, name: str, expected: str, value: object) -> None:
+    if not holds:
+        raise ConfigError(f"{name.replace('_', '-')} must be {expected}, got {value!r}")
+
+
+def default_run(config: TrainConfig) -> Path:
+    """The folder for a run that the user did not name."""
+    return Path("runs") / f"{config.dataset}-front{config.plan.front}-back{config.plan.back}"

@@ -1,0 +1,135 @@
+"""A MobileNetV2 cut by a plan: head, body and tail, with a boundary at each crossing.
+
+    training   images -> head[..., uplink] -> body[..., downlink] -> tail -> logits        (Partition)
+    serving    images -> HeadGraph -> symbols -> BodyGraph -> symbols -> TailGraph -> logits
+
+Both run the same layers and the same boundaries; the graphs only cut each boundary in its middle, between
+`quantize` and `reconstruct`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from splitwire.plan import LAYERS, SplitPlan
+from trainer.boundary import Boundary
+from trainer.config import BoundaryOptions
+from trainer.model import MobileNetV2
+
+__all__ = ["BodyGraph", "HeadGraph", "Partition", "SplitNetwork", "TailGraph"]
+
+#: Layers that end in ReLU6, or in a mean of it: their activations are never negative.
+_UNSIGNED = ("stem", "conv_last")
+
+
+class Partition(nn.Sequential):
+    """Layers that sit on one device, run under bf16 autocast where that is set.
+
+    The context is entered here, since it is per thread and torchgpipe runs partitions in threads of its own.
+    """
+
+    bf16 = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return y
+
+
+class SplitNetwork(nn.Module):
+    """images (N, 3, H, W) float32 -> logits (N, classes) float32, as edge and cloud together answer.
+
+    With plan.back == 0 there is no tail, and the downlink, which carries the logits, is off.
+    """
+
+    def __init__(
+        self, model: MobileNetV2, plan: SplitPlan, uplink: BoundaryOptions, downlink: BoundaryOptions
+    ) -> None:
+        super().__init__()
+        self.model_spec, self.plan = model.spec, plan
+        self.uplink = _boundary(model, plan.head[-1], uplink)
+        self.downlink = _boundary(model, plan.body[-1], downlink if plan.back else BoundaryOptions())
+        layers = dict(model.layers.named_children())
+        self.head = _partition(layers, plan.head, uplink=self.uplink)
+        self.body = _partition(layers, plan.body, downlink=self.downlink)
+        self.tail = _partition(layers, plan.tail)
+
+    @property
+    def partitions(self) -> "OrderedDict[str, Partition]":
+        """The partitions that have layers, in order, by name."""
+        named = (("head", self.head), ("body", self.body), ("tail", self.tail))
+        return OrderedDict((name, partition) for name, partition in named if len(partition))
+
+    @property
+    def boundaries(self) -> tuple[Boundary, Boundary]:
+        return self.uplink, self.downlink
+
+    def set_bf16(self, enabled: bool) -> None:
+        for partition in self.partitions.values():
+            partition.bf16 = enabled
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.tail(self.body(self.head(images)))
+        return logits.float()
+
+    def graphs(self) -> "OrderedDict[str, nn.Module]":
+        """What serving runs, by the names that the bundle uses; "tail" is absent where there is none.
+
+        In float32, whatever `set_bf16` says of training: slices are partitions of their own.
+        """
+        graphs: OrderedDict[str, nn.Module] = OrderedDict(head=HeadGraph(self), body=BodyGraph(self))
+        if len(self.tail):
+            graphs["tail"] = TailGraph(self)
+        return graphs
+
+
+class HeadGraph(nn.Module):
+    """images (N, 3, H, W) float32 -> uplink symbols (N, *uplink shape)."""
+
+    def __init__(self, network: SplitNetwork) -> None:
+        super().__init__()
+        self.layers, self.uplink = network.head[:-1], network.uplink
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.uplink.quantize(self.layers(images).float())
+
+
+class BodyGraph(nn.Module):
+    """uplink symbols (N, *uplink shape) -> downlink symbols (N, *downlink shape)."""
+
+    def __init__(self, network: SplitNetwork) -> None:
+        super().__init__()
+        self.uplink, self.layers, self.downlink = network.uplink, network.body[:-1], network.downlink
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        return self.downlink.quantize(self.layers(self.uplink.reconstruct(symbols)).float())
+
+
+class TailGraph(nn.Module):
+    """downlink symbols (N, *downlink shape) -> logits (N, classes) float32."""
+
+    def __init__(self, network: SplitNetwork) -> None:
+        super().__init__()
+        self.downlink, self.layers = network.downlink, network.tail[:]
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        logits: Tensor = self.layers(self.downlink.reconstruct(symbols))
+        return logits.float()
+
+
+def _partition(layers: dict[str, nn.Module], names: Sequence[str], **boundary: nn.Module) -> Partition:
+    return Partition(OrderedDict([(name, layers[name]) for name in names] + list(boundary.items())))
+
+
+@torch.no_grad()
+def _boundary(model: MobileNetV2, after: str, options: BoundaryOptions) -> Boundary:
+    """The boundary behind the layer `after`; its shape is found by running the layers before it."""
+    was_training = model.training
+    model.eval()
+    x = torch.zeros(1, 3, model.spec.input_size, model.spec.input_size)
+    for layer in list(model.layers)[: LAYERS.index(after) + 1]:
+        x = layer(x)
+    model.train(was_training)
+    return Boundary(tuple(x.shape[1:]), options, signed=after not in _UNSIGNED)

@@ -1,0 +1,230 @@
+"""The options of `trainer`: what they are called, what they mean, and the configuration they make."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from splitwire.command_line import Parser
+from splitwire.plan import FLOAT_BITS, LAYERS, SplitPlan
+from trainer.config import CHECKPOINT_MODES, RECIPES, BoundaryOptions, TrainConfig
+from trainer.data import DATASETS
+
+__all__ = ["config_from", "make_parser"]
+
+_DESCRIPTION = """\
+Trains a MobileNetV2 that is cut in three, with the pruning and quantization of what crosses the cuts
+inside the training, and ends with a bundle that `edge` and `cloud` serve.
+
+  image -> [ first N layers ] ~~uplink~~> [ the layers between ] ~~downlink~~> [ last M layers ] -> label
+                 edge                            cloud                              edge
+"""
+
+_EPILOG = f"""\
+layers, in order:
+  {", ".join(LAYERS[:5])}, ... {", ".join(LAYERS[-3:])}  ({len(LAYERS)} in all)
+
+examples:
+  trainer --edge-front 3 --edge-back 1
+      handwritten digits, which need no download: a bundle in about a minute
+  trainer --dataset cifar10 --data data --edge-front 3 --edge-back 1 --bf16 --channels-last
+      CIFAR-10; downloaded to data/ unless it is there
+  trainer --dataset folder --data photos --edge-front 11 --edge-back 1
+      photos/train/<class>/*.jpg and photos/val/<class>/*.jpg
+  trainer --edge-front 3 --edge-back 1 --resume
+      the same command again, after an interruption
+"""
+
+
+def make_parser() -> Parser:
+    """The command line of `trainer`."""
+    parser = Parser("trainer", _DESCRIPTION, _EPILOG)
+    _add_split(parser.add_argument_group("where to cut"))
+    _add_boundaries(parser.add_argument_group("what crosses (both boundaries, unless overridden for one)"))
+    _add_data(parser.add_argument_group("data"))
+    _add_recipe(parser.add_argument_group("recipe (defaults in brackets depend on the data set)"))
+    _add_pipeline(parser.add_argument_group("pipeline"))
+    _add_output(parser.add_argument_group("output"))
+    return parser
+
+
+_Group = argparse._ArgumentGroup
+
+
+def _add_split(group: _Group) -> None:
+    group.add_argument(
+        "--edge-front", type=int, required=True, metavar="N", help="first N layers on the edge, at least 1"
+    )
+    group.add_argument(
+        "--edge-back",
+        type=int,
+        required=True,
+        metavar="M",
+        help="last M layers on the edge; 0: the cloud answers with logits",
+    )
+
+
+def _add_boundaries(group: _Group) -> None:
+    group.add_argument(
+        "--keep",
+        type=float,
+        default=1.0,
+        metavar="F",
+        help="fraction of each activation kept, the largest; 1: no pruning (default: 1)",
+    )
+    group.add_argument(
+        "--bits",
+        type=int,
+        default=4,
+        metavar="B",
+        help=f"bits per symbol, 2 to 8; {FLOAT_BITS}: no quantization (default: 4)",
+    )
+    group.add_argument(
+        "--clip",
+        type=float,
+        metavar="R",
+        help="largest magnitude of the grid, in root mean squares of the channel (default: by bits)",
+    )
+    for which in ("uplink", "downlink"):
+        group.add_argument(f"--{which}-keep", type=float, metavar="F", help=f"--keep for the {which} alone")
+        group.add_argument(f"--{which}-bits", type=int, metavar="B", help=f"--bits for the {which} alone")
+        group.add_argument(f"--{which}-clip", type=float, metavar="R", help=f"--clip for the {which} alone")
+    group.add_argument(
+        "--calibration-epochs",
+        type=int,
+        metavar="E",
+        help="scales are renewed before each of the first E epochs, then frozen (default: half)",
+    )
+
+
+def _add_data(group: _Group) -> None:
+    group.add_argument(
+        "--dataset", choices=DATASETS, default="digits", help="default: digits, which is embedded"
+    )
+    group.add_argument(
+        "--data",
+        type=Path,
+        default=Path("data"),
+        metavar="DIR",
+        help="folder of the data set (default: data)",
+    )
+    group.add_argument("--no-download", action="store_true", help="do not fetch cifar10 where it is absent")
+    group.add_argument(
+        "--image-size", type=int, metavar="PX", help="side of the network's input, for folder (default: 224)"
+    )
+
+
+def _add_recipe(group: _Group) -> None:
+    def by_dataset(field: str) -> str:
+        return ", ".join(f"{getattr(RECIPES[name], field):g} {name}" for name in DATASETS)
+
+    group.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="start from a torchvision mobilenet_v2 (.pth or .safetensors)",
+    )
+    group.add_argument(
+        "--reset-classifier", action="store_true", help="with --weights of another number of classes"
+    )
+    group.add_argument("--epochs", type=int, metavar="E", help=f"[{by_dataset('epochs')}]")
+    group.add_argument("--batch-size", type=int, metavar="B", help=f"[{by_dataset('batch_size')}]")
+    group.add_argument(
+        "--lr",
+        dest="learning_rate",
+        type=float,
+        metavar="LR",
+        help=f"peak learning rate [{by_dataset('learning_rate')}]",
+    )
+    group.add_argument("--warmup-epochs", type=int, metavar="E", help=f"[{by_dataset('warmup_epochs')}]")
+    group.add_argument(
+        "--width", type=float, metavar="W", help=f"multiplier on all channels [{by_dataset('width')}]"
+    )
+    group.add_argument("--momentum", type=float, default=0.9, help="default: 0.9")
+    group.add_argument("--weight-decay", type=float, default=1e-4, help="default: 1e-4")
+    group.add_argument("--label-smoothing", type=float, default=0.0, help="default: 0")
+    group.add_argument("--dropout", type=float, default=0.2, help="before the classifier (default: 0.2)")
+    group.add_argument("--seed", type=int, default=0, help="default: 0")
+
+
+def _add_pipeline(group: _Group) -> None:
+    group.add_argument("--chunks", type=int, default=4, help="micro-batches per batch (default: 4)")
+    group.add_argument(
+        "--checkpoint",
+        choices=CHECKPOINT_MODES,
+        default="never",
+        help="when to recompute activations to save memory (default: never)",
+    )
+    group.add_argument(
+        "--edge-device", default="cpu", metavar="DEVICE", help="of head and tail (default: cpu)"
+    )
+    group.add_argument(
+        "--cloud-device", default="cpu", metavar="DEVICE", help="of the body; may be the same (default: cpu)"
+    )
+    group.add_argument("--bf16", action="store_true", help="bfloat16 autocast")
+    group.add_argument(
+        "--channels-last",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="NHWC memory layout, which most CPUs run faster (default: on)",
+    )
+    group.add_argument("--threads", type=int, metavar="T", help="CPU threads of torch (default: all cores)")
+
+
+def _add_output(group: _Group) -> None:
+    group.add_argument(
+        "--out", type=Path, metavar="DIR", help="checkpoint, metrics and curves (default: runs/<what it is>)"
+    )
+    group.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle (default: <out>/bundle)")
+    group.add_argument(
+        "--resume", action="store_true", help="continue the run in --out after its last finished epoch"
+    )
+    group.add_argument("--overwrite", action="store_true", help="start anew where --out has a run already")
+    group.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def config_from(arguments: argparse.Namespace) -> TrainConfig:
+    recipe = RECIPES[arguments.dataset]
+
+    def chosen(name: str) -> Any:
+        own = getattr(arguments, name)
+        return getattr(recipe, name) if own is None else own
+
+    epochs = chosen("epochs")
+    warmup = min(recipe.warmup_epochs, epochs) if arguments.warmup_epochs is None else arguments.warmup_epochs
+    return TrainConfig(
+        plan=SplitPlan(arguments.edge_front, arguments.edge_back),
+        dataset=arguments.dataset,
+        epochs=epochs,
+        batch_size=chosen("batch_size"),
+        learning_rate=chosen("learning_rate"),
+        warmup_epochs=warmup,
+        width=chosen("width"),
+        uplink=_boundary(arguments, "uplink"),
+        downlink=_boundary(arguments, "downlink"),
+        momentum=arguments.momentum,
+        weight_decay=arguments.weight_decay,
+        label_smoothing=arguments.label_smoothing,
+        dropout=arguments.dropout,
+        calibration_epochs=arguments.calibration_epochs,
+        calibration_images=recipe.calibration_images,
+        seed=arguments.seed,
+        chunks=arguments.chunks,
+        checkpoint_mode=arguments.checkpoint,
+        edge_device=arguments.edge_device,
+        cloud_device=arguments.cloud_device,
+        bf16=arguments.bf16,
+        channels_last=arguments.channels_last,
+        image_size=arguments.image_size,
+    )
+
+
+def _boundary(arguments: argparse.Namespace, which: str) -> BoundaryOptions:
+    def chosen(name: str) -> float | None:
+        own: float | None = getattr(arguments, f"{which}_{name}")
+        both: float | None = getattr(arguments, name)
+        return both if own is None else own
+
+    keep, bits, clip = chosen("keep"), chosen("bits"), chosen("clip")
+    assert keep is not None
+    assert bits is not None
+    return BoundaryOptions(keep=keep, bits=int(bits), clip=clip)

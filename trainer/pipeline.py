@@ -1,0 +1,49 @@
+"""The split network as a GPipe: micro-batches flow through head, body and tail, each on its device.
+
+Source: Huang et al., "GPipe", NeurIPS 2019; implementation: torchgpipe.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+from torchgpipe import GPipe
+
+from splitwire.errors import ConfigError
+from trainer.batchnorm import defer_batch_norm
+from trainer.network import SplitNetwork
+
+__all__ = ["build_pipeline"]
+
+
+def build_pipeline(
+    network: SplitNetwork, *, edge_device: str, cloud_device: str, chunks: int, checkpoint: str
+) -> GPipe:
+    """Moves head and tail to `edge_device`, the body to `cloud_device`, and chains them.
+
+    Args:
+        chunks: micro-batches per mini-batch.
+        checkpoint: one of trainer.config.CHECKPOINT_MODES.
+
+    Raises:
+        ConfigError: a device that does not exist here.
+    """
+    where = {"head": edge_device, "body": cloud_device, "tail": edge_device}
+    partitions = network.partitions
+    defer_batch_norm(network, chunks)
+    return GPipe(
+        nn.Sequential(OrderedDict[str, nn.Module](partitions)),
+        balance=[1] * len(partitions),
+        devices=[_device(where[name]) for name in partitions],
+        chunks=chunks,
+        checkpoint=checkpoint,
+    )
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"no device {name!r} here: {str(error).splitlines()[0]}") from None
+    return device

@@ -1,0 +1,97 @@
+"""A whole run, from configuration to bundle."""
+
+from pathlib import Path
+
+import torch
+
+from splitwire.bundle import Bundle
+from splitwire.errors import CheckpointError
+from trainer.config import TrainConfig
+from trainer.data.dataset import Dataset
+from trainer.evaluate import Evaluation
+from trainer.export import export_bundle
+from trainer.network import SplitNetwork
+from trainer.train import CHECKPOINT, Trainer
+from trainer.weights import load_weights
+
+__all__ = ["run"]
+
+
+def run(
+    config: TrainConfig,
+    dataset: Dataset,
+    *,
+    folder: Path,
+    bundle: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    weights: Path | None = None,
+    reset_classifier: bool = False,
+    threads: int | None = None,
+    progress: bool = True,
+) -> Bundle:
+    """Trains in `folder`, evaluates on every test image, writes `bundle` and prints what was measured.
+
+    weights: a torchvision mobilenet_v2 state dict to start from; it plays no part when resuming.
+
+    Raises:
+        WeightsError: the weights do not fit the model.
+        CheckpointError: nothing to resume, or a run in `folder` that neither resume nor overwrite covers.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if (folder / CHECKPOINT).exists() and not (resume or overwrite):
+        raise CheckpointError(f"{folder} has a run already: --resume continues it, --overwrite starts anew")
+    trainer = Trainer(config, dataset, folder, progress=progress)
+    print(_outline(trainer.network))
+    if resume:
+        trainer.resume()
+        print(f"resumed after epoch {len(trainer.metrics)} of {config.epochs}")
+    elif weights is not None:
+        report = load_weights(trainer.model, weights, reset_classifier=reset_classifier)
+        print(f"weights  {report.loaded} tensors from {weights}")
+        for name in report.reinitialized:
+            print(f"         {name} starts anew")
+    result = trainer.run()
+    saved = export_bundle(
+        bundle,
+        trainer.network,
+        dataset,
+        metrics=result.to_json() | {"curves": trainer.metrics, "training": config.to_json()},
+        name=f"{dataset.name}-front{config.plan.front}-back{config.plan.back}",
+    )
+    print(_summary(result, saved, trainer.network, folder))
+    return saved
+
+
+def _outline(network: SplitNetwork) -> str:
+    lines = [f"MobileNetV2, {sum(p.numel() for p in network.parameters()):,} parameters"]
+    for side, names in (
+        ("head ", network.plan.head),
+        ("body ", network.plan.body),
+        ("tail ", network.plan.tail),
+    ):
+        span = "none" if not names else names[0] if len(names) == 1 else f"{names[0]} .. {names[-1]}"
+        lines.append(f"  {side} {span}")
+    for side, boundary in zip(("uplink  ", "downlink"), network.boundaries, strict=True):
+        spec = boundary.spec
+        how = "off" if spec.off else f"keep {spec.keep:g}, {spec.bits} bits"
+        shape = "x".join(str(d) for d in spec.shape)
+        lines.append(f"  {side} {shape}, {how}, {spec.raw_bytes:,} B as float32")
+    return "\n".join(lines)
+
+
+def _summary(result: Evaluation, bundle: Bundle, network: SplitNetwork, folder: Path) -> str:
+    def link(mean: float, p95: float, raw: int) -> str:
+        return f"{mean:.0f} B mean, {p95:.0f} B at the 95th percentile, float32 takes {raw / mean:.1f}x"
+
+    up = link(result.uplink_bytes, result.uplink_bytes_p95, network.uplink.spec.raw_bytes)
+    down = link(result.downlink_bytes, result.downlink_bytes_p95, network.downlink.spec.raw_bytes)
+    return (
+        f"accuracy {100 * result.accuracy:.2f} % on {result.images:,} test images\n"
+        f"uplink   {up}\n"
+        f"downlink {down}\n"
+        f"curves   {folder / 'curves.png'}\n"
+        f"bundle   {bundle.path}  digest {bundle.digest.hex()}\n"
+        f"serve it:  cloud --bundle {bundle.path}   and   edge --bundle {bundle.path}"
+    )

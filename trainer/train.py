@@ -1,0 +1,247 @@
+"""The training loop: epochs that can be interrupted after any moment and resumed to the identical result.
+
+    each epoch:  calibrate scales, until frozen -> train -> re-estimate BatchNorm -> evaluate -> checkpoint
+
+All randomness of an epoch comes from (seed, epoch), so a checkpoint needs no generator states.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+
+from splitwire.errors import CheckpointError, ConfigError
+from trainer.calibrate import Calibration
+from trainer.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from trainer.config import TrainConfig
+from trainer.curves import draw_curves
+from trainer.data.augment import crop_and_flip
+from trainer.data.dataset import Dataset
+from trainer.evaluate import Evaluation, evaluate
+from trainer.model import MobileNetV2, ModelSpec
+from trainer.network import SplitNetwork
+from trainer.pipeline import build_pipeline
+
+__all__ = ["Trainer", "learning_rate"]
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(slots=True)
+class _Totals:
+    loss: float = 0.0
+    correct: int = 0
+    images: int = 0
+
+
+class Trainer:
+    """One run in one folder: checkpoint.pt, metrics.jsonl and curves.png appear and are renewed there.
+
+    Raises:
+        ConfigError: the data set has fewer training images than a batch.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset, folder: Path, *, progress: bool = True) -> None:
+        if len(dataset.train) < config.batch_size:
+            raise ConfigError(
+                f"batch-size {config.batch_size} is more than the {len(dataset.train)} training images"
+            )
+        self.config, self.dataset, self.folder, self.progress = config, dataset, folder, progress
+        torch.manual_seed(config.seed)
+        spec = ModelSpec(len(dataset.labels), dataset.preprocess.size, config.width, config.dropout)
+        self.model = MobileNetV2(spec)
+        self.network = SplitNetwork(self.model, config.plan, config.uplink, config.downlink)
+        if config.channels_last:
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.pipeline = build_pipeline(
+            self.network,
+            edge_device=config.edge_device,
+            cloud_device=config.cloud_device,
+            chunks=config.chunks,
+            checkpoint=config.checkpoint_mode,
+        )
+        self.network.set_bf16(config.bf16)
+        self.calibration = Calibration(
+            self.pipeline,
+            self.network,
+            dataset.train,
+            dataset.preprocess,
+            images=config.calibration_images,
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
+        self.optimizer = torch.optim.SGD(
+            self.pipeline.parameters(),
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        self.metrics: list[dict[str, Any]] = []
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.dataset.train) // self.config.batch_size
+
+    def run(self) -> Evaluation:
+        """Trains the epochs that are left, then evaluates in float32; returns that evaluation.
+
+        Raises:
+            CheckpointError: the folder cannot be written.
+            ConfigError: the loss is no longer finite.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self.metrics:  # what may lie there is another run's, and --resume must not find it
+                (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"cannot use the folder {self.folder}: {error}") from error
+        for epoch in range(len(self.metrics), self.config.epochs):
+            started = time.perf_counter()
+            totals = self._train_epoch(epoch)
+            self.calibration.batch_norm()
+            result = evaluate(self.network, self.dataset.test, self.dataset.preprocess)
+            self._finish_epoch(epoch, time.perf_counter() - started, totals, result)
+        self.network.set_bf16(False)
+        self.calibration.batch_norm()
+        return evaluate(self.network, self.dataset.test, self.dataset.preprocess)
+
+    def resume(self) -> None:
+        """Continues from the folder's checkpoint.
+
+        Raises:
+            CheckpointError: absent, unreadable, or of a run with other options.
+        """
+        path = self.folder / CHECKPOINT
+        state = load_checkpoint(path)
+        try:
+            different = self.config.differences(json.loads(state["config"]))
+            if different:
+                raise CheckpointError(f"{path} was made with other options: {', '.join(different)}")
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.metrics = [json.loads(row) for row in state["metrics"]]
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(f"{path} is not a checkpoint of this network: {error}") from error
+        self._publish()
+
+    def _train_epoch(self, epoch: int) -> _Totals:
+        if epoch < self.config.frozen_from:
+            if epoch == 0:
+                self.calibration.batch_norm()
+            self.calibration.scales()
+        self.pipeline.train()
+        torch.manual_seed(_epoch_seed(self.config.seed, epoch))
+        totals = _Totals()
+        with tqdm(
+            total=self.steps_per_epoch,
+            desc=f"epoch {epoch + 1}/{self.config.epochs}",
+            disable=not self.progress,
+            leave=False,
+        ) as bar:
+            for step, (images, targets) in enumerate(self._batches(epoch)):
+                self._set_learning_rate(epoch + step / self.steps_per_epoch)
+                self._step(images, targets, totals)
+                bar.set_postfix(loss=f"{totals.loss / totals.images:.3f}", refresh=False)
+                bar.update()
+        return totals
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled, augmented, normalized batches; the rest that fills no batch is left out of this epoch."""
+        generator = torch.Generator().manual_seed(_epoch_seed(self.config.seed, epoch))
+        split, size = self.dataset.train, self.config.batch_size
+        order = torch.randperm(len(split), generator=generator)
+        padding = self.dataset.preprocess.size // 8
+        for chosen in order[: self.steps_per_epoch * size].split(size):
+            pixels = torch.from_numpy(split.images[chosen.numpy()])
+            pixels = crop_and_flip(pixels, padding=padding, flip=self.dataset.flip, generator=generator)
+            images = torch.from_numpy(self.dataset.preprocess.normalize(pixels.numpy()))
+            if self.config.channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)
+            yield images, torch.from_numpy(split.targets[chosen.numpy()])
+
+    def _step(self, images: Tensor, targets: Tensor, totals: _Totals) -> None:
+        logits = self.pipeline(images.to(self.pipeline.devices[0])).float()
+        targets = targets.to(logits.device)
+        loss = cross_entropy(logits, targets, label_smoothing=self.config.label_smoothing)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise ConfigError(f"the loss became {value}: a lower learning rate may help")
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        totals.loss += value * len(targets)
+        totals.correct += int((logits.argmax(1) == targets).sum())
+        totals.images += len(targets)
+
+    def _set_learning_rate(self, epoch: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, epoch)
+
+    def _finish_epoch(self, epoch: int, seconds: float, totals: _Totals, result: Evaluation) -> None:
+        row = {
+            "epoch": epoch + 1,
+            "seconds": round(seconds, 3),
+            "learning_rate": learning_rate(self.config, epoch + 1),
+            "train_loss": totals.loss / totals.images,
+            "train_accuracy": totals.correct / totals.images,
+            "test_loss": result.loss,
+            "test_accuracy": result.accuracy,
+            "uplink_bytes": result.uplink_bytes,
+            "downlink_bytes": result.downlink_bytes,
+        }
+        self.metrics.append(row)
+        state = {
+            "config": json.dumps(self.config.to_json()),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "metrics": [json.dumps(row) for row in self.metrics],
+        }
+        save_checkpoint(self.folder / CHECKPOINT, state)
+        self._publish()
+        print(_line(row, self.config.epochs), flush=True)
+
+    def _publish(self) -> None:
+        """Renews what is shown of the metrics; the checkpoint has them too, in case this is interrupted."""
+        rows = [json.dumps(row) + "\n" for row in self.metrics]
+        write_atomically(self.folder / "metrics.jsonl", "".join(rows))
+        curves = self.folder / "curves.png"
+        try:
+            draw_curves(self.metrics, curves)
+        except OSError as error:
+            raise CheckpointError(f"cannot write {curves}: {error}") from error
+
+
+def learning_rate(config: TrainConfig, epoch: float) -> float:
+    """Linear warm-up from a hundredth, then half a cosine to zero; `epoch`, from 0, may lie between two.
+
+    Source: Loshchilov & Hutter, "SGDR", 2017 (one cycle); Goyal et al., 2017 (warm-up).
+    """
+    if epoch < config.warmup_epochs:
+        return config.learning_rate * max(0.01, epoch / config.warmup_epochs)
+    left = max(1e-9, config.epochs - config.warmup_epochs)
+    return (
+        config.learning_rate
+        * 0.5
+        * (1.0 + math.cos(math.pi * min(1.0, (epoch - config.warmup_epochs) / left)))
+    )
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return (seed * 1_000_003 + epoch) % 2**63
+
+
+def _line(row: dict[str, Any], epochs: int) -> str:
+    return (
+        f"epoch {row['epoch']:3}/{epochs}  {row['seconds']:6.1f} s  lr {row['learning_rate']:.4f}  "
+        f"train {row['train_loss']:.3f} {100 * row['train_accuracy']:5.2f} %  "
+        f"test {row['test_loss']:.3f} {100 * row['test_accuracy']:5.2f} %  "
+        f"uplink {row['uplink_bytes']:.0f} B  downlink {row['downlink_bytes']:.0f} B"
+    )
