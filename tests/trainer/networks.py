@@ -75,7 +75,7 @@ def make_network(
     return network
 
 
-def make_dataset(*, train: int = 48, test: int = 13, seed: int = 0, name: str = "tints") -> Dataset:
+def make_dataset(*, train: int = 32, test: int = 13, seed: int = 0, name: str = "tints") -> Dataset:
     """Noise with a tint and a brighter half, which together tell the class."""
     generator = np.random.default_rng(seed)
 
@@ -98,7 +98,7 @@ def make_dataset(*, train: int = 48, test: int = 13, seed: int = 0, name: str = 
 
 
 def make_config(**changes: Any) -> TrainConfig:
-    """For `make_dataset`: 6 steps of 8 images an epoch."""
+    """For `make_dataset`: 4 steps of 8 images an epoch."""
     fields: dict[str, Any] = {
         "plan": SplitPlan(3, 1),
         "dataset": "tints",

@@ -14,13 +14,13 @@ from splitwire.bundle import Bundle
 from splitwire.engine import Engine
 from splitwire.errors import GraphError
 from splitwire.plan import SplitPlan
-from tests.trainer.networks import CLASSES, OFF, SIZE, make_dataset, make_images, make_model, make_network
+from tests.trainer.networks import CLASSES, SIZE, make_dataset, make_images, make_model, make_network
 from trainer.boundary import Boundary
 from trainer.config import BoundaryOptions
 from trainer.export import export_bundle, export_graphs
 from trainer.network import SplitNetwork
 
-PLANS = [SplitPlan(*plan) for plan in ((1, 0), (1, 1), (3, 1), (2, 17), (6, 7), (11, 1), (18, 1), (19, 0))]
+PLANS = [SplitPlan(*plan) for plan in ((1, 0), (1, 1), (3, 1), (2, 17), (11, 1), (19, 0))]
 COARSE, FINE = BoundaryOptions(bits=3), BoundaryOptions(bits=8)
 PRUNED, FLOATS = BoundaryOptions(keep=0.1, bits=8), BoundaryOptions(keep=0.3)
 
@@ -126,12 +126,8 @@ def seen_by_the_layers(graph: bytes) -> Callable[[NDArray[Any]], NDArray[Any]]:
     return run
 
 
-@pytest.mark.parametrize(
-    "plan", [SplitPlan(1, 1), SplitPlan(3, 1), SplitPlan(18, 1), SplitPlan(4, 8)], ids=str
-)
-@pytest.mark.parametrize(
-    "options", [COARSE, FINE, PRUNED, FLOATS, OFF], ids=["3", "8", "pruned", "floats", "off"]
-)
+@pytest.mark.parametrize("plan", [SplitPlan(1, 1), SplitPlan(3, 1), SplitPlan(18, 1)], ids=str)
+@pytest.mark.parametrize("options", [COARSE, FINE, PRUNED, FLOATS], ids=["3", "8", "pruned", "floats"])
 def test_the_layers_see_what_training_simulated(plan: SplitPlan, options: BoundaryOptions) -> None:
     """Bit for bit, on either side: of every symbol that there is, and of real activations."""
     network = make_network(plan, uplink=options, downlink=options)

@@ -108,9 +108,9 @@ def test_widths_give_the_channels_of_the_paper(width: float, stem: int, block17:
 
 
 def test_a_block_adds_its_input_only_where_the_shapes_agree() -> None:
-    residual = {3, 5, 6, 8, 9, 10, 12, 13, 15, 16}
+    residual, layers = {3, 5, 6, 8, 9, 10, 12, 13, 15, 16}, build().layers
     for index in range(1, 18):
-        assert build().layers.get_submodule(f"block{index}").residual == (index in residual)
+        assert layers.get_submodule(f"block{index}").residual == (index in residual)
 
 
 def test_nothing_crosses_between_a_convolution_and_its_batch_norm() -> None:

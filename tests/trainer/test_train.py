@@ -70,10 +70,16 @@ def assert_same_state(a: Trainer, b: Trainer) -> None:
     "options",
     [
         {},
-        {"bf16": True, "channels_last": True, "checkpoint_mode": "always", "plan": SplitPlan(5, 0)},
-        {"calibration_epochs": 1, "chunks": 1, "label_smoothing": 0.1},
+        {
+            "bf16": True,
+            "channels_last": True,
+            "checkpoint_mode": "always",
+            "plan": SplitPlan(5, 0),
+            "calibration_epochs": 1,
+            "label_smoothing": 0.1,
+        },
     ],
-    ids=["plain", "bf16", "frozen"],
+    ids=["plain", "all options"],
 )
 def test_interrupted_after_every_epoch_is_as_never_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
@@ -142,7 +148,7 @@ def test_the_seed_decides(tmp_path: Path) -> None:
 def test_epochs_differ_in_order_and_crops(tmp_path: Path) -> None:
     run = make(tmp_path)
     first, again, second = ([images for images, _ in run._batches(epoch)] for epoch in (0, 0, 1))
-    assert len(first) == run.steps_per_epoch == 6
+    assert len(first) == run.steps_per_epoch == 4
     assert all(map(torch.equal, first, again))
     assert not any(map(torch.equal, first, second))
     targets = torch.cat([targets for _, targets in run._batches(0)])
@@ -150,8 +156,8 @@ def test_epochs_differ_in_order_and_crops(tmp_path: Path) -> None:
 
 
 def test_what_fills_no_batch_is_left_out(tmp_path: Path) -> None:
-    run = make(tmp_path, batch_size=20)
-    assert [len(targets) for _, targets in run._batches(0)] == [20, 20]
+    run = make(tmp_path, batch_size=12)
+    assert [len(targets) for _, targets in run._batches(0)] == [12, 12]
 
 
 def test_scales_are_renewed_and_then_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,10 +167,9 @@ def test_scales_are_renewed_and_then_frozen(tmp_path: Path, monkeypatch: pytest.
         scales.append(state["network"]["uplink.scale"].clone())
 
     monkeypatch.setattr(trainer.train, "save_checkpoint", save)
-    make(tmp_path, epochs=4, calibration_epochs=2).run()
+    make(tmp_path, epochs=3, calibration_epochs=2).run()
     assert not same_bits(scales[0], scales[1])
     assert same_bits(scales[1], scales[2])
-    assert same_bits(scales[1], scales[3])
 
 
 def test_statistics_are_the_weights_own_at_every_evaluation(finished: Path) -> None:
@@ -227,7 +232,7 @@ def test_a_data_set_with_other_classes(finished: Path) -> None:
 
 
 def test_fewer_images_than_a_batch(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^batch-size 64 is more than the 48 training images$"):
+    with pytest.raises(ConfigError, match=r"^batch-size 64 is more than the 32 training images$"):
         make(tmp_path, batch_size=64)
 
 
