@@ -124,6 +124,9 @@ def _to_fields(codes: Codes, width: int) -> bytes:
         return codes.astype("<u4", copy=False).view(np.uint8).reshape(-1, 4).T.tobytes()
     if width == 8:
         return codes.tobytes()
+    if width == 4 and codes.size % 2 == 0:
+        # The general way in fewer steps: behind a network the caches are cold, and each step costs 25 us.
+        return bytes(codes[0::2] | codes[1::2] << 4)
     group = _group(width)
     lanes = np.zeros(-(-codes.size // group) * group, np.uint8)
     lanes[: codes.size] = codes
@@ -144,6 +147,12 @@ def _from_fields(data: bytes, width: int, count: int) -> Codes:
     padding = 8 * len(data) - width * count
     if padding and data[-1] >> (8 - padding):
         raise CorruptPayload("the padding bits after the last symbol are not zero")
+    if width == 4:
+        pairs = np.frombuffer(data, np.uint8)
+        nibbles = np.empty((len(data), 2), np.uint8)
+        nibbles[:, 0] = pairs & 15
+        nibbles[:, 1] = pairs >> 4
+        return nibbles.reshape(-1)[:count]
     group = _group(width)
     used = width * group // 8
     lanes = np.zeros((-(-count // group), group), np.uint8)
