@@ -20,14 +20,17 @@ has looked at the pixels yet) and the last (in block14: 4x4 is the least that 3x
 use), and keep the three in between, which cost least accuracy for the computation that they save.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+import torch
 from torch import Tensor, nn
 
 from splitwire.errors import ConfigError
 from splitwire.plan import LAYERS
+from trainer.depthwise import DepthwiseConv2d
 
-__all__ = ["MobileNetV2", "ModelSpec"]
+__all__ = ["InvertedResidual", "MobileNetV2", "ModelSpec", "initialize"]
 
 #: (expansion, output channels at width 1, repeats, stride at 224, stride at 32), in order.
 _STAGES = (
@@ -90,7 +93,7 @@ class MobileNetV2(nn.Module):
         self.layers = nn.Sequential()
         for name, layer in zip(LAYERS, _layers(spec), strict=True):
             self.layers.add_module(name, layer)
-        self.apply(_initialize)
+        self.apply(initialize)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.layers(images)
@@ -103,10 +106,10 @@ class InvertedResidual(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = inputs * expansion
-        expand = [_conv_bn_relu6(inputs, hidden, kernel=1)] if expansion != 1 else []
+        expand = [_conv_bn_relu6(nn.Conv2d(inputs, hidden, 1, bias=False))] if expansion != 1 else []
         self.conv = nn.Sequential(
             *expand,
-            _conv_bn_relu6(hidden, hidden, kernel=3, stride=stride, groups=hidden),
+            _conv_bn_relu6(DepthwiseConv2d(hidden, stride)),
             nn.Conv2d(hidden, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
@@ -125,12 +128,24 @@ class PooledConv(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        if y.requires_grad:
+            # The mean's gradient is one number repeated, of no memory layout: the layers before would fall
+            # back to slow paths, which took a tenth of a training step.
+            y.register_hook(_dense_like(y))
         return y.mean((2, 3))
+
+
+def _dense_like(y: Tensor) -> Callable[[Tensor], Tensor]:
+    nhwc = y.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if nhwc else torch.contiguous_format
+    return lambda gradient: gradient.contiguous(memory_format=layout)
 
 
 def _layers(spec: ModelSpec) -> list[nn.Module]:
     channels = _round_channels(32 * spec.width)
-    layers: list[nn.Module] = [_conv_bn_relu6(3, channels, kernel=3, stride=1 if spec.small else 2)]
+    layers: list[nn.Module] = [
+        _conv_bn_relu6(nn.Conv2d(3, channels, 3, 1 if spec.small else 2, padding=1, bias=False))
+    ]
     for expansion, base, repeats, stride_224, stride_32 in _STAGES:
         outputs = _round_channels(base * spec.width)
         for i in range(repeats):
@@ -138,17 +153,13 @@ def _layers(spec: ModelSpec) -> list[nn.Module]:
             layers.append(InvertedResidual(channels, outputs, stride, expansion))
             channels = outputs
     last = _round_channels(1280 * max(1.0, spec.width))
-    layers.append(PooledConv(*_conv_bn_relu6(channels, last, kernel=1)))
+    layers.append(PooledConv(*_conv_bn_relu6(nn.Conv2d(channels, last, 1, bias=False))))
     layers.append(nn.Sequential(nn.Dropout(spec.dropout), nn.Linear(last, spec.num_classes)))
     return layers
 
 
-def _conv_bn_relu6(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU6(inplace=True),
-    )
+def _conv_bn_relu6(conv: nn.Conv2d) -> nn.Sequential:
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU6(inplace=True))
 
 
 def _round_channels(channels: float, divisor: int = 8) -> int:
@@ -157,7 +168,8 @@ def _round_channels(channels: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
-def _initialize(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
+    """Random weights for one module, as torchvision's; BatchNorm has its own already."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out")
     elif isinstance(module, nn.Linear):

@@ -24,7 +24,8 @@ PLANS = [SplitPlan(*plan) for plan in ((1, 0), (1, 1), (3, 1), (2, 17), (11, 1),
 COARSE, FINE = BoundaryOptions(bits=3), BoundaryOptions(bits=8)
 PRUNED, FLOATS = BoundaryOptions(keep=0.1, bits=8), BoundaryOptions(keep=0.3)
 
-#: How far torch and ONNX Runtime may differ: they sum in other orders, and BatchNorm is folded in.
+#: How far torch and ONNX Runtime may differ: they sum in other orders, and BatchNorm is folded in. Of the
+#: largest value: what the last bit of a logit of 6 is worth depends on the processor's own order of sums.
 TOLERANCE = 1e-4
 
 
@@ -38,6 +39,10 @@ def chain(network: SplitNetwork, images: Tensor) -> dict[str, NDArray[Any]]:
     for name, engine in engines(network).items():
         x = results[name] = engine.run(x)
     return results
+
+
+def assert_close(found: NDArray[Any], expected: Tensor) -> None:
+    assert np.abs(found - expected.numpy()).max() < TOLERANCE * max(1.0, float(expected.abs().max()))
 
 
 def assert_same_symbols(found: NDArray[Any], activation: Tensor, boundary: Boundary) -> None:
@@ -72,7 +77,7 @@ def test_without_boundaries_as_the_unsplit_network(plan: SplitPlan) -> None:
     network = make_network(plan)
     images = make_images(3)
     logits = list(chain(network, images).values())[-1]
-    assert np.abs(logits - make_model()(images).numpy()).max() < TOLERANCE
+    assert_close(logits, make_model()(images))
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
@@ -89,7 +94,7 @@ def test_with_boundaries_symbol_for_symbol(plan: SplitPlan) -> None:
         assert_same_symbols(found, activation, network.downlink)
         symbols = graphs["body"](symbols)
         found, activation = runs["tail"].run(symbols.numpy()), graphs["tail"](symbols)
-    assert np.abs(found - activation.numpy()).max() < TOLERANCE
+    assert_close(found, activation)
 
 
 @pytest.mark.parametrize(
