@@ -1,8 +1,11 @@
 """One connection to the cloud, from its first attempt until it breaks.
 
-    caller 1 --.                                       .--> mailbox of caller 1
-    caller 2 ---+--> outbox ==> ForwardStream ==> reader ---> mailbox of caller 2
-    caller 3 --'                (ids tell apart)       '--> mailbox of caller 3
+    caller 1 --.                                        .--> mailbox of caller 1
+    caller 2 ---+--> outbox ==> ForwardStream ==> deliver ---> mailbox of caller 2
+    caller 3 --'                (ids tell apart)        '--> mailbox of caller 3
+
+A reply is delivered where it is deserialized, in gRPC's own thread: the reader, which asks gRPC for one
+message after another, would be one more thread to wake before the caller.
 
 A broken connection is never mended: the next caller opens another. A new channel has no backoff
 to sit out, so that a cloud that comes back is found by the first request after it.
@@ -35,6 +38,11 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.enable_retries", 0),
 )
 
+_FORWARD_STREAM = f"/{pb.DESCRIPTOR.services_by_name['SplitInference'].full_name}/ForwardStream"
+
+#: What the stream's reader sees of a reply. (Not None, which gRPC takes for a failed deserialization.)
+_DELIVERED = object()
+
 
 class Connection:
     """Sends requests over one long-lived stream, and hands each reply to the caller with its id.
@@ -57,7 +65,7 @@ class Connection:
         self._stub = SplitInferenceStub(self._channel)
         # Beside the stream, so that no request waits for it: its answer tells that someone is there.
         self._stub.Describe.future(pb.DescribeRequest()).add_done_callback(self._note_greeting)
-        self._stream = self._stub.ForwardStream(self._requests())
+        self._stream = self._open_stream()(self._requests())
         threading.Thread(target=self._read, name="cloud-reader", daemon=True).start()
 
     @property
@@ -107,6 +115,22 @@ class Connection:
         self._break("the connection was closed")
         self._channel.close()
 
+    def _open_stream(self) -> "grpc.StreamStreamMultiCallable[pb.ForwardRequest, object]":
+        """The stub's ForwardStream, but for what becomes of a reply."""
+        return self._channel.stream_stream(
+            _FORWARD_STREAM,
+            request_serializer=pb.ForwardRequest.SerializeToString,
+            response_deserializer=self._deliver,
+        )
+
+    def _deliver(self, message: bytes) -> object:
+        """Raises DecodeError for what is no reply: gRPC ends the stream."""
+        reply = pb.ForwardReply.FromString(message)
+        mailbox = self._waiting.get(reply.id)
+        if mailbox is not None:
+            mailbox.put(reply)
+        return _DELIVERED
+
     def _requests(self) -> Iterator[pb.ForwardRequest]:
         while (request := self._outbox.get()) is not None:
             if request.id in self._waiting:  # otherwise its caller has given up
@@ -114,10 +138,8 @@ class Connection:
 
     def _read(self) -> None:
         try:
-            for reply in self._stream:
-                mailbox = self._waiting.get(reply.id)
-                if mailbox is not None:
-                    mailbox.put(reply)
+            for _ in self._stream:
+                pass
             reason = f"the cloud at {self._target} ended the connection"
         except grpc.RpcError as e:
             reason = self._explain(e)

@@ -136,10 +136,10 @@ def _milliseconds(began: float, ended: float) -> float:
 
 def _top(logits: NDArray[np.float32], labels: tuple[str, ...], k: int) -> tuple[Prediction, ...]:
     """float32 (classes,) -> the k most probable, ties in class order."""
-    exponentials = np.exp(logits.astype(np.float64) - logits.max())
-    probabilities = exponentials / exponentials.sum()
-    best = np.argsort(-probabilities, kind="stable")[:k]
-    return tuple(Prediction(labels[i], int(i), float(probabilities[i])) for i in best)
+    exponentials = np.exp(logits - logits.max(), dtype=np.float64)
+    total = float(exponentials.sum())
+    best = np.argsort(-logits, kind="stable")[:k].tolist()
+    return tuple(Prediction(labels[i], i, float(exponentials[i]) / total) for i in best)
 
 
 def _timings(watch: Stopwatch, reply: Reply) -> StageTimings:

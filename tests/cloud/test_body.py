@@ -62,3 +62,38 @@ def test_an_expired_frame_is_not_even_decoded(body: Body, tiny_bundle: Bundle) -
         _forward(body, broken)
     with pytest.raises(DeadlineExceeded, match="waited"):
         _forward(body, broken, expires_ns=time.perf_counter_ns())
+
+
+def test_a_lone_brief_frame_needs_no_worker(tiny_bundle: Bundle) -> None:
+    """With the pool closed, what would need a worker fails."""
+    with Body(tiny_bundle, threads=1, workers=1, max_rows=4) as body:
+        expected = _forward(
+            body, _frame(tiny_bundle)
+        ).frame  # by a worker: how long it takes is not known yet
+        body.close()
+        assert _forward(body, _frame(tiny_bundle)).frame == expected
+        with pytest.raises(RuntimeError):
+            _forward(body, _frame(tiny_bundle, rows=2))
+
+        async def beside_another() -> Computed:
+            now = time.perf_counter_ns()
+            body._in_flight += 1  # of somebody else
+            try:
+                return await body.forward(_frame(tiny_bundle), arrived_ns=now)
+            finally:
+                body._in_flight -= 1
+
+        with pytest.raises(RuntimeError):
+            asyncio.run(beside_another())
+        assert _forward(body, _frame(tiny_bundle)).frame == expected
+
+
+def test_a_frame_that_would_take_long_needs_a_worker(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud.body._BRIEF_NS", 0)
+    with Body(tiny_bundle, threads=1, workers=1, max_rows=4) as body:
+        _forward(body, _frame(tiny_bundle))
+        body.close()
+        with pytest.raises(RuntimeError):
+            _forward(body, _frame(tiny_bundle))
