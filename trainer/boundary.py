@@ -11,9 +11,11 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torchgpipe import is_recomputing
 
 from splitwire.plan import FLOAT_BITS, BoundarySpec
 from trainer.config import BoundaryOptions
+from trainer.rate import RateModel
 
 __all__ = ["Boundary"]
 
@@ -28,6 +30,9 @@ class Boundary(nn.Module):
         shape: of one sample, (C, H, W) or (C,).
         options: what to prune and how to quantize.
         signed: whether activations may be negative; unsigned ones use the whole grid above zero.
+
+    rate: what symbols cost, where there are symbols. rate_weight: what a bit of one sample adds to the loss;
+    the backward pass then has that gradient too, so nothing but activations needs to cross the pipeline.
     """
 
     scale: Tensor
@@ -41,6 +46,8 @@ class Boundary(nn.Module):
         self.kept = math.ceil(self.spec.keep * self.spec.elements)
         self.calibrating = False
         self.register_buffer("scale", torch.full((shape[0],), _SILENT))
+        self.rate = RateModel(shape[0], options.bits) if quantized else None
+        self.rate_weight = 0.0
         self._squares = torch.zeros(shape[0], dtype=torch.float64)
         self._count = 0
 
@@ -78,6 +85,15 @@ class Boundary(nn.Module):
         self._count = 0
         self.calibrating = False
 
+    def rate_gradient(self, x: Tensor, symbols: Tensor) -> Tensor | None:
+        """d(rate_weight * bits) / dx, None without a weight; counts the symbols for the rate's update."""
+        if self.rate is None or not self.training or self.rate_weight == 0.0:
+            return None
+        if not is_recomputing():  # checkpointing runs the forward pass twice
+            self.rate.observe(symbols)
+        scale = self._per_channel()
+        return self.rate.slopes(x / scale + self.spec.zero) * (self.rate_weight / scale)
+
     def _symbols(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Symbols, and where the gradient passes: kept, and not clipped. Boolean, of x's shape."""
         keeps = self._keeps(x)
@@ -110,7 +126,7 @@ class Boundary(nn.Module):
 
 
 class _StraightThrough(torch.autograd.Function):
-    """The other side's view forward, the identity backward, except where pruned or clipped.
+    """The other side's view forward; backward the identity and the rate's gradient, if not pruned or clipped.
 
     Source: Bengio et al., "Estimating or Propagating Gradients Through Stochastic Neurons", 2013. As a
     function of its own, not x + (y - x).detach(), so that its value is exactly what serving computes.
@@ -118,11 +134,13 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, boundary: Boundary) -> Tensor:
-        symbols, passes = boundary._symbols(x.float())
-        ctx.save_for_backward(passes)
+        x = x.float()
+        symbols, passes = boundary._symbols(x)
+        ctx.save_for_backward(passes, boundary.rate_gradient(x, symbols))  # type: ignore[arg-type]  # None is allowed
         return boundary.reconstruct(symbols)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
-        (passes,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return gradients[0] * passes, None
+        passes, rate = ctx.saved_tensors  # type: ignore[attr-defined]
+        gradient = gradients[0] if rate is None else gradients[0] + rate
+        return gradient * passes, None

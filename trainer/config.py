@@ -3,17 +3,57 @@
 Imports no torch, which takes seconds: `--help` and mistakes should not wait for it.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+import math
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from splitwire.errors import ConfigError, PlanError
 from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
 
-__all__ = ["CHECKPOINT_MODES", "RECIPES", "BoundaryOptions", "Recipe", "TrainConfig", "default_run"]
+__all__ = [
+    "CHECKPOINT_MODES",
+    "OPTIMIZERS",
+    "RECIPES",
+    "Bottleneck",
+    "BoundaryOptions",
+    "Recipe",
+    "TrainConfig",
+    "default_run",
+]
 
 #: When a partition recomputes its activations in the backward pass instead of keeping them.
 CHECKPOINT_MODES = ("never", "except_last", "always")
+
+#: What moves the weights of dense convolutions; everything else is SGD's.
+OPTIMIZERS = ("sgd", "muon")
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """A learned reduction: how many channels cross, and by what each side of their maps is divided.
+
+    Raises:
+        ConfigError: a field is out of range.
+    """
+
+    channels: int
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.channels <= 4096, "bottleneck channels", "from 1 to 4096", self.channels)
+        _require(self.stride in (1, 2, 4), "bottleneck stride", "1, 2 or 4", self.stride)
+
+    @classmethod
+    def parse(cls, text: str) -> "Bottleneck":
+        """ "12" or "12/2". Raises ConfigError for anything else."""
+        channels, slash, stride = text.partition("/")
+        if not channels.isdecimal() or not (stride.isdecimal() or not slash):
+            raise ConfigError(f"a bottleneck is CHANNELS or CHANNELS/STRIDE, say 12/2, got {text!r}")
+        return cls(int(channels), int(stride or 1))
+
+    def __str__(self) -> str:
+        return f"{self.channels}/{self.stride}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +63,7 @@ class BoundaryOptions:
     keep: kept fraction, in (0, 1]. bits: symbol width, 2 to 8, or 32 for float32.
     clip: largest representable magnitude, in root mean squares of the channel; None: by bits.
     A wide clip at few bits makes a coarse grid, most of whose symbols are zero: few bytes.
+    bottleneck: what the activation is reduced to before; None: it crosses as it is.
 
     Raises:
         ConfigError: a field is out of range.
@@ -31,6 +72,7 @@ class BoundaryOptions:
     keep: float = 1.0
     bits: int = FLOAT_BITS
     clip: float | None = None
+    bottleneck: Bottleneck | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -85,10 +127,14 @@ class TrainConfig:
     width: float
     uplink: BoundaryOptions = field(default_factory=BoundaryOptions)
     downlink: BoundaryOptions = field(default_factory=BoundaryOptions)
+    optimizer: str = "sgd"
+    matrix_learning_rate: float = 0.06
     momentum: float = 0.9
     weight_decay: float = 1e-4
     label_smoothing: float = 0.0
     dropout: float = 0.2
+    rate_weight: float = 0.0
+    rate_target: float | None = None
     calibration_epochs: int | None = None
     calibration_images: int = 2048
     seed: int = 0
@@ -104,6 +150,8 @@ class TrainConfig:
         for name, least in (("epochs", 1), ("batch_size", 1), ("chunks", 1), ("calibration_images", 1)):
             _require(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
         _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        _require(self.optimizer in OPTIMIZERS, "optimizer", f"one of {', '.join(OPTIMIZERS)}", self.optimizer)
+        _require(0 < self.matrix_learning_rate < 1, "matrix-lr", "in (0, 1)", self.matrix_learning_rate)
         _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
@@ -117,6 +165,10 @@ class TrainConfig:
         divides = self.batch_size % self.chunks == 0
         _require(divides, "batch_size", f"a multiple of chunks ({self.chunks})", self.batch_size)
         _require(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
+        _require(0 <= self.rate_weight < math.inf, "rate-weight", "at least 0", self.rate_weight)
+        if self.rate_target is not None:
+            _require(0 < self.rate_target < math.inf, "rate-target", "above 0", self.rate_target)
+            _require(self.rate_weight > 0, "rate-weight", "above 0 with a rate-target", self.rate_weight)
         if self.calibration_epochs is not None:
             _require(
                 self.calibration_epochs >= 1, "calibration_epochs", "at least 1", self.calibration_epochs
@@ -131,9 +183,18 @@ class TrainConfig:
         return asdict(self)
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """The fields in which a stored configuration (of `to_json`) differs from this one."""
+        """The fields in which a stored configuration (of `to_json`) differs from this one.
+
+        One that is not stored is of before the option existed, and had what is now its default.
+        """
         mine = self.to_json()
-        return [f.name for f in fields(self) if mine[f.name] != other.get(f.name)]
+        return [f.name for f in fields(self) if mine[f.name] != other.get(f.name, _default(f))]
+
+
+def _default(option: Field[Any]) -> Any:
+    if option.default is not MISSING:
+        return option.default
+    return asdict(option.default_factory()) if option.default_factory is not MISSING else MISSING
 
 
 def _require(holds: bool, name: str, expected: str, value: object) -> None:

@@ -3,17 +3,20 @@
     training   images -> head[..., uplink] -> body[..., downlink] -> tail -> logits        (Partition)
     serving    images -> HeadGraph -> symbols -> BodyGraph -> symbols -> TailGraph -> logits
 
+Before a boundary with a bottleneck stands an encoder; the next partition begins with its decoder.
+
 Both run the same layers and the same boundaries; the graphs only cut each boundary in its middle, between
 `quantize` and `reconstruct`.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from splitwire.plan import LAYERS, SplitPlan
+from trainer.bottleneck import bottleneck_shape, make_decoder, make_encoder
 from trainer.boundary import Boundary
 from trainer.config import BoundaryOptions
 from trainer.model import MobileNetV2
@@ -49,18 +52,35 @@ class SplitNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.model_spec, self.plan = model.spec, plan
-        self.uplink = _boundary(model, plan.head[-1], uplink)
-        self.downlink = _boundary(model, plan.body[-1], downlink if plan.back else BoundaryOptions())
+        up = _Crossing(model, plan.head[-1], uplink)
+        down = _Crossing(model, plan.body[-1], downlink if plan.back else BoundaryOptions())
+        self.uplink, self.downlink = up.boundary, down.boundary
         layers = dict(model.layers.named_children())
-        self.head = _partition(layers, plan.head, uplink=self.uplink)
-        self.body = _partition(layers, plan.body, downlink=self.downlink)
-        self.tail = _partition(layers, plan.tail)
+
+        def chosen(names: Sequence[str]) -> dict[str, nn.Module]:
+            return {name: layers[name] for name in names}
+
+        self.head = _partition(chosen(plan.head), uplink_encoder=up.encoder, uplink=self.uplink)
+        self.body = _partition(
+            {"uplink_decoder": up.decoder, **chosen(plan.body)},
+            downlink_encoder=down.encoder,
+            downlink=self.downlink,
+        )
+        self.tail = _partition({"downlink_decoder": down.decoder, **chosen(plan.tail)})
 
     @property
     def partitions(self) -> "OrderedDict[str, Partition]":
         """The partitions that have layers, in order, by name."""
         named = (("head", self.head), ("body", self.body), ("tail", self.tail))
         return OrderedDict((name, partition) for name, partition in named if len(partition))
+
+    def set_rate_weight(self, loss_per_bit: float) -> None:
+        for boundary in self.boundaries:
+            boundary.rate_weight = loss_per_bit
+
+    def update_rates(self) -> float:
+        """Renews what symbols cost, by those of the last step; the bits that these took, in all."""
+        return sum(boundary.rate.update() for boundary in self.boundaries if boundary.rate is not None)
 
     @property
     def boundaries(self) -> tuple[Boundary, Boundary]:
@@ -119,17 +139,34 @@ class TailGraph(nn.Module):
         return logits.float()
 
 
-def _partition(layers: dict[str, nn.Module], names: Sequence[str], **boundary: nn.Module) -> Partition:
-    return Partition(OrderedDict([(name, layers[name]) for name in names] + list(boundary.items())))
+class _Crossing:
+    """The modules at the split point behind the layer `after`: encoder and decoder only with a bottleneck."""
+
+    encoder: nn.Module | None = None
+    decoder: nn.Module | None = None
+
+    def __init__(self, model: MobileNetV2, after: str, options: BoundaryOptions) -> None:
+        shape, signed = _shape_behind(model, after), after not in _UNSIGNED
+        if options.bottleneck is not None:
+            self.encoder = make_encoder(shape, options.bottleneck)
+            self.decoder = make_decoder(shape, options.bottleneck)
+            shape, signed = bottleneck_shape(shape, options.bottleneck), True
+        self.boundary = Boundary(shape, options, signed=signed)
+
+
+def _partition(layers: Mapping[str, nn.Module | None], **more: nn.Module | None) -> Partition:
+    return Partition(
+        OrderedDict((name, module) for name, module in (*layers.items(), *more.items()) if module is not None)
+    )
 
 
 @torch.no_grad()
-def _boundary(model: MobileNetV2, after: str, options: BoundaryOptions) -> Boundary:
-    """The boundary behind the layer `after`; its shape is found by running the layers before it."""
+def _shape_behind(model: MobileNetV2, after: str) -> tuple[int, ...]:
+    """Of one sample's activation, found by running the layers up to `after`."""
     was_training = model.training
     model.eval()
     x = torch.zeros(1, 3, model.spec.input_size, model.spec.input_size)
     for layer in list(model.layers)[: LAYERS.index(after) + 1]:
         x = layer(x)
     model.train(was_training)
-    return Boundary(tuple(x.shape[1:]), options, signed=after not in _UNSIGNED)
+    return tuple(x.shape[1:])

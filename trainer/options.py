@@ -6,7 +6,7 @@ from typing import Any
 
 from splitwire.command_line import Parser
 from splitwire.plan import FLOAT_BITS, LAYERS, SplitPlan
-from trainer.config import CHECKPOINT_MODES, RECIPES, BoundaryOptions, TrainConfig
+from trainer.config import CHECKPOINT_MODES, OPTIMIZERS, RECIPES, Bottleneck, BoundaryOptions, TrainConfig
 from trainer.data import DATASETS
 
 __all__ = ["config_from", "make_parser"]
@@ -88,6 +88,24 @@ def _add_boundaries(group: _Group) -> None:
         group.add_argument(f"--{which}-keep", type=float, metavar="F", help=f"--keep for the {which} alone")
         group.add_argument(f"--{which}-bits", type=int, metavar="B", help=f"--bits for the {which} alone")
         group.add_argument(f"--{which}-clip", type=float, metavar="R", help=f"--clip for the {which} alone")
+        group.add_argument(
+            f"--{which}-bottleneck",
+            metavar="C[/S]",
+            help=f"learned reduction of the {which} to C channels, each side divided by S (default: none)",
+        )
+    group.add_argument(
+        "--rate-weight",
+        type=float,
+        default=0.0,
+        metavar="L",
+        help="what 1,000 bytes of an image's symbols add to the loss (default: 0)",
+    )
+    group.add_argument(
+        "--rate-target",
+        type=float,
+        metavar="BYTES",
+        help="mean bytes an image, both boundaries together, that --rate-weight is steered towards",
+    )
     group.add_argument(
         "--calibration-epochs",
         type=int,
@@ -134,6 +152,20 @@ def _add_recipe(group: _Group) -> None:
         type=float,
         metavar="LR",
         help=f"peak learning rate [{by_dataset('learning_rate')}]",
+    )
+    group.add_argument(
+        "--optimizer",
+        choices=OPTIMIZERS,
+        default="sgd",
+        help="of dense convolutions: sgd, or muon, which needs far fewer epochs (default: sgd)",
+    )
+    group.add_argument(
+        "--matrix-lr",
+        dest="matrix_learning_rate",
+        type=float,
+        default=0.06,
+        metavar="LR",
+        help="peak of muon's, as a fraction of a weight's norm (default: 0.06)",
     )
     group.add_argument("--warmup-epochs", type=int, metavar="E", help=f"[{by_dataset('warmup_epochs')}]")
     group.add_argument(
@@ -201,10 +233,14 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         width=chosen("width"),
         uplink=_boundary(arguments, "uplink"),
         downlink=_boundary(arguments, "downlink"),
+        optimizer=arguments.optimizer,
+        matrix_learning_rate=arguments.matrix_learning_rate,
         momentum=arguments.momentum,
         weight_decay=arguments.weight_decay,
         label_smoothing=arguments.label_smoothing,
         dropout=arguments.dropout,
+        rate_weight=arguments.rate_weight,
+        rate_target=arguments.rate_target,
         calibration_epochs=arguments.calibration_epochs,
         calibration_images=recipe.calibration_images,
         seed=arguments.seed,
@@ -227,4 +263,10 @@ def _boundary(arguments: argparse.Namespace, which: str) -> BoundaryOptions:
     keep, bits, clip = chosen("keep"), chosen("bits"), chosen("clip")
     assert keep is not None
     assert bits is not None
-    return BoundaryOptions(keep=keep, bits=int(bits), clip=clip)
+    bottleneck = getattr(arguments, f"{which}_bottleneck")
+    return BoundaryOptions(
+        keep=keep,
+        bits=int(bits),
+        clip=clip,
+        bottleneck=None if bottleneck is None else Bottleneck.parse(bottleneck),
+    )

@@ -28,11 +28,18 @@ from trainer.data.dataset import Dataset
 from trainer.evaluate import Evaluation, evaluate
 from trainer.model import MobileNetV2, ModelSpec
 from trainer.network import SplitNetwork
+from trainer.optimizer import SplitOptimizer
 from trainer.pipeline import build_pipeline
 
 __all__ = ["Trainer", "learning_rate"]
 
 CHECKPOINT = "checkpoint.pt"
+
+#: Bytes that a rate weight of 1 holds to be as bad as a loss of 1.
+_RATE_UNIT = 1000
+
+#: How much one step changes the rate weight when the rate is off by its whole target: e-fold in 100.
+_RATE_GAIN = 0.01
 
 
 @dataclass(slots=True)
@@ -40,6 +47,7 @@ class _Totals:
     loss: float = 0.0
     correct: int = 0
     images: int = 0
+    estimated_bits: float = 0.0
 
 
 class Trainer:
@@ -78,12 +86,8 @@ class Trainer:
             batch_size=config.batch_size,
             seed=config.seed,
         )
-        self.optimizer = torch.optim.SGD(
-            self.pipeline.parameters(),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-        )
+        self.optimizer = SplitOptimizer(self.network, config)
+        self.rate_weight = config.rate_weight
         self.metrics: list[dict[str, Any]] = []
 
     @property
@@ -127,6 +131,7 @@ class Trainer:
                 raise CheckpointError(f"{path} was made with other options: {', '.join(different)}")
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
+            self.rate_weight = float(state["rate_weight"])
             self.metrics = [json.loads(row) for row in state["metrics"]]
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"{path} is not a checkpoint of this network: {error}") from error
@@ -147,8 +152,7 @@ class Trainer:
             leave=False,
         ) as bar:
             for step, (images, targets) in enumerate(self._batches(epoch)):
-                self._set_learning_rate(epoch + step / self.steps_per_epoch)
-                self._step(images, targets, totals)
+                self._step(images, targets, totals, at=epoch + step / self.steps_per_epoch)
                 bar.set_postfix(loss=f"{totals.loss / totals.images:.3f}", refresh=False)
                 bar.update()
         return totals
@@ -167,7 +171,9 @@ class Trainer:
                 images = images.contiguous(memory_format=torch.channels_last)
             yield images, torch.from_numpy(split.targets[chosen.numpy()])
 
-    def _step(self, images: Tensor, targets: Tensor, totals: _Totals) -> None:
+    def _step(self, images: Tensor, targets: Tensor, totals: _Totals, *, at: float) -> None:
+        """One batch, `at` so many epochs from the start."""
+        self.network.set_rate_weight(self.rate_weight / (8 * _RATE_UNIT * len(targets)))
         logits = self.pipeline(images.to(self.pipeline.devices[0])).float()
         targets = targets.to(logits.device)
         loss = cross_entropy(logits, targets, label_smoothing=self.config.label_smoothing)
@@ -176,14 +182,21 @@ class Trainer:
             raise ConfigError(f"the loss became {value}: a lower learning rate may help")
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        self.optimizer.step(learning_rate(self.config, at) / self.config.learning_rate)
+        self._account(totals, self.network.update_rates(), len(targets))
         totals.loss += value * len(targets)
         totals.correct += int((logits.argmax(1) == targets).sum())
         totals.images += len(targets)
 
-    def _set_learning_rate(self, epoch: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, epoch)
+    def _account(self, totals: _Totals, bits: float, images: int) -> None:
+        """Adds up the estimated rate, and moves its weight towards what makes it the target's.
+
+        The weight is the multiplier of a constraint, found by dual ascent on its logarithm.
+        """
+        totals.estimated_bits += bits
+        if self.config.rate_target is not None:
+            excess = bits / 8 / images / self.config.rate_target - 1.0
+            self.rate_weight *= math.exp(_RATE_GAIN * max(-1.0, min(1.0, excess)))
 
     def _finish_epoch(self, epoch: int, seconds: float, totals: _Totals, result: Evaluation) -> None:
         row = {
@@ -197,11 +210,15 @@ class Trainer:
             "uplink_bytes": result.uplink_bytes,
             "downlink_bytes": result.downlink_bytes,
         }
+        if self.config.rate_weight > 0:
+            row["estimated_bytes"] = totals.estimated_bits / 8 / totals.images
+            row["rate_weight"] = self.rate_weight
         self.metrics.append(row)
         state = {
             "config": json.dumps(self.config.to_json()),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "rate_weight": self.rate_weight,
             "metrics": [json.dumps(row) for row in self.metrics],
         }
         save_checkpoint(self.folder / CHECKPOINT, state)

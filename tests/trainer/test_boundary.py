@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torchgpipe import GPipe
 
 from splitwire.frame import decode, encode
 from splitwire.plan import FLOAT_BITS
@@ -172,7 +173,7 @@ def test_scales_are_frozen_and_travel_with_the_state() -> None:
     boundary.train()(100 * x)
     assert same_bits(boundary.scale, before)
     other = Boundary((3, 4, 4), BoundaryOptions(bits=4), signed=True)
-    assert list(boundary.state_dict()) == ["scale"]
+    assert list(boundary.state_dict()) == ["scale", "rate.frequencies"]
     other.load_state_dict(boundary.state_dict())
     assert same_bits(other(x), boundary(x))
 
@@ -217,3 +218,43 @@ def test_half_precision_crosses_in_single() -> None:
     assert same_bits(y, boundary(x.detach().float()))
     assert x.grad is not None
     assert x.grad.dtype == torch.bfloat16
+
+
+def with_rate(*, weight: float) -> Boundary:
+    boundary = Boundary((1, 1, 4), BoundaryOptions(bits=2), signed=True).train()
+    assert boundary.rate is not None
+    boundary.rate.frequencies.copy_(torch.tensor([[0.125, 0.25, 0.5, 0.125]]))  # -2: 3 bits, 0: 1 bit
+    boundary.rate_weight = weight
+    return boundary
+
+
+def test_the_rate_has_its_gradient_where_nothing_is_clipped() -> None:
+    boundary = with_rate(weight=10.0)
+    boundary.scale.fill_(0.5)
+    x = torch.tensor([[[[-9.0, -0.3, 0.1, 0.4]]]], requires_grad=True)  # levels -18, -0.6, 0.2 and 0.8
+    boundary(x).sum().backward()
+    assert x.grad is not None
+    # One bit less, or two more, a level; a level is 0.5; a straight gradient of 1 on top.
+    assert x.grad.flatten().tolist() == [0.0, 1.0 - 10 * 1 / 0.5, 1.0 + 10 * 2 / 0.5, 1.0 + 10 * 2 / 0.5]
+
+
+@pytest.mark.parametrize(("training", "weight"), [(True, 0.0), (False, 1.0)])
+def test_no_rate_outside_of_training_or_without_weight(training: bool, weight: float) -> None:
+    boundary = with_rate(weight=weight).train(training)
+    x = torch.randn(2, 1, 1, 4, requires_grad=True)
+    y = boundary(x)
+    y.sum().backward()
+    assert x.grad is not None
+    assert set(x.grad.flatten().tolist()) <= {0.0, 1.0}
+    assert boundary.rate is not None
+    assert boundary.rate.update() == 0.0
+
+
+def test_what_is_recomputed_is_counted_once() -> None:
+    """GPipe's checkpointing runs a partition again in the backward pass."""
+    boundary = with_rate(weight=1.0)
+    pipe = GPipe(torch.nn.Sequential(boundary), [1], devices=["cpu"], chunks=2, checkpoint="always")
+    x = torch.zeros(6, 1, 1, 4, requires_grad=True)
+    pipe(x).sum().backward()
+    assert boundary.rate is not None
+    assert boundary.rate.update() == 6 * 4 * 1.0

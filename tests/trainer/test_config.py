@@ -10,7 +10,7 @@ import pytest
 from splitwire.errors import ConfigError
 from splitwire.plan import SplitPlan
 from tests.trainer.networks import make_config
-from trainer.config import RECIPES, BoundaryOptions, TrainConfig, default_run
+from trainer.config import RECIPES, Bottleneck, BoundaryOptions, TrainConfig, default_run
 from trainer.data import DATASETS
 
 
@@ -23,6 +23,12 @@ from trainer.data import DATASETS
         ({"chunks": 3}, r"batch-size must be a multiple of chunks \(3\), got 8"),
         ({"learning_rate": 0.0}, "learning-rate must be above 0, got 0.0"),
         ({"learning_rate": float("nan")}, "learning-rate must be above 0, got nan"),
+        ({"optimizer": "adam"}, "optimizer must be one of sgd, muon, got 'adam'"),
+        ({"matrix_learning_rate": 1.0}, r"matrix-lr must be in \(0, 1\), got 1.0"),
+        ({"rate_weight": -1.0}, "rate-weight must be at least 0, got -1.0"),
+        ({"rate_weight": float("inf")}, "rate-weight must be at least 0, got inf"),
+        ({"rate_target": 0.0}, "rate-target must be above 0, got 0.0"),
+        ({"rate_target": 9.0}, "rate-weight must be above 0 with a rate-target, got 0.0"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
         ({"weight_decay": -1e-9}, "weight-decay must be at least 0, got -1e-09"),
         ({"label_smoothing": 1.0}, r"label-smoothing must be in \[0, 1\), got 1.0"),
@@ -64,7 +70,29 @@ def test_differences_are_named() -> None:
     stored = json.loads(json.dumps(make_config().to_json()))
     other = make_config(plan=SplitPlan(4, 1), uplink=BoundaryOptions(keep=0.5, bits=5), learning_rate=0.04)
     assert other.differences(stored) == ["plan", "learning_rate", "uplink"]
-    assert set(make_config().differences({})) >= {"plan", "epochs", "seed"}
+    assert set(make_config().differences({})) >= {"plan", "epochs", "width"}
+
+
+def test_an_option_that_did_not_exist_had_its_default() -> None:
+    stored = json.loads(json.dumps(make_config().to_json()))
+    del stored["optimizer"], stored["uplink"]
+    assert make_config().differences(stored) == ["uplink"]
+    assert make_config(optimizer="muon", uplink=BoundaryOptions()).differences(stored) == ["optimizer"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("12", Bottleneck(12)), ("12/2", Bottleneck(12, 2)), ("4096/4", Bottleneck(4096, 4))],
+)
+def test_bottlenecks_are_read(text: str, expected: Bottleneck) -> None:
+    assert Bottleneck.parse(text) == expected
+    assert Bottleneck.parse(str(expected)) == expected
+
+
+@pytest.mark.parametrize("text", ["", "x", "12/", "/2", "12/2/2", "-1", "1.5", "0", "4097", "12/3", "12/0"])
+def test_what_is_no_bottleneck_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="bottleneck"):
+        Bottleneck.parse(text)
 
 
 @pytest.mark.parametrize(("epochs", "calibration_epochs", "frozen"), [(1, None, 1), (7, None, 4), (7, 2, 2)])

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from splitwire.plan import LAYERS, SplitPlan
 from tests.trainer.networks import all_plans, make_images, make_model, make_network, same_bits
-from trainer.config import BoundaryOptions
+from trainer.config import Bottleneck, BoundaryOptions
 from trainer.network import SplitNetwork
 
 PRUNED = BoundaryOptions(keep=0.3, bits=8)
@@ -129,3 +129,24 @@ def test_bfloat16_is_for_training_alone() -> None:
     assert network(images).dtype == torch.float32
     assert same_bits(serve(network, images), expected)
     assert layers == [torch.bfloat16, torch.float32]
+
+
+@pytest.mark.parametrize("plan", [SplitPlan(3, 1), SplitPlan(2, 2), SplitPlan(3, 0)], ids=str)
+def test_bottlenecks_belong_to_the_partitions_they_join(plan: SplitPlan) -> None:
+    options = BoundaryOptions(bits=4, bottleneck=Bottleneck(5, 1))
+    network = make_network(
+        plan, uplink=BoundaryOptions(bits=3, bottleneck=Bottleneck(4, 2)), downlink=options
+    )
+    names = {role: [n for n, _ in p.named_children()] for role, p in network.partitions.items()}
+    assert names["head"][-2:] == ["uplink_encoder", "uplink"]
+    assert names["body"][0] == "uplink_decoder"
+    assert network.uplink.spec.shape == (4, 4, 4) if plan.front == 3 else (4, 8, 8)
+    assert network.uplink.spec.zero == 4, "signed"
+    if plan.back:
+        assert names["body"][-2:] == ["downlink_encoder", "downlink"]
+        assert names["tail"][0] == "downlink_decoder"
+        assert network.downlink.spec.shape[0] == 5
+    else:
+        assert network.downlink.spec.off
+    images = make_images(3)
+    assert same_bits(serve(network, images), network(images))

@@ -1,0 +1,84 @@
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+
+from tests.trainer.networks import make_config, make_images, make_network, same_bits, tensors
+from trainer.network import SplitNetwork
+from trainer.optimizer import SplitOptimizer
+
+
+def take_steps(network: SplitNetwork, optimizer: SplitOptimizer, scales: list[float]) -> None:
+    network.train()
+    for scale in scales:
+        optimizer.zero_grad()
+        network(make_images(4)).square().mean().backward()
+        optimizer.step(scale)
+
+
+def make(**options: Any) -> tuple[SplitNetwork, SplitOptimizer]:
+    network = make_network()
+    return network, SplitOptimizer(network, make_config(**options))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+def test_every_parameter_moves_once(optimizer: str) -> None:
+    network, optimizer_ = make(optimizer=optimizer)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    take_steps(network, optimizer_, [1.0])
+    assert all(not same_bits(p, before[name]) for name, p in network.named_parameters())
+    owned = [id(p) for part in optimizer_._parts for group in part.param_groups for p in group["params"]]
+    assert sorted(owned) == sorted(id(p) for p in network.parameters())
+
+
+def test_muon_moves_dense_convolutions_alone() -> None:
+    network, optimizer = make(optimizer="muon")
+    (group,) = optimizer._parts[1].param_groups
+    theirs = {id(parameter) for parameter in group["params"]}
+    names = {name for name, parameter in network.named_parameters() if id(parameter) in theirs}
+    assert "head.stem.0.weight" in names
+    assert "body.block5.conv.0.0.weight" in names
+    assert "body.block5.conv.1.0.weight" not in names, "depthwise"
+    assert not any("classifier" in name or name.endswith("bias") for name in names)
+
+
+def test_a_scale_of_zero_stands_still() -> None:
+    network, optimizer = make(optimizer="muon", weight_decay=0.1)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    take_steps(network, optimizer, [0.0])
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(parameter, before[name], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+def test_sgd_at_its_scale_is_torchs(optimizer: str) -> None:
+    network, ours = make(optimizer=optimizer, weight_decay=0.01)
+    other = make_network()
+    theirs = torch.optim.SGD(other.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
+    take_steps(network, ours, [0.5])
+    for group in theirs.param_groups:
+        group["lr"] = 0.025
+    other.train()(make_images(4)).square().mean().backward()
+    theirs.step()
+    name = "tail.classifier.1.weight"
+    assert same_bits(network.get_parameter(name), other.get_parameter(name))
+
+
+def test_state_of_another_optimizer_is_refused() -> None:
+    _, sgd = make()
+    _, muon = make(optimizer="muon")
+    with pytest.raises(ValueError, match="doesn't match the size"):
+        sgd.load_state_dict(muon.state_dict())
+
+
+def test_state_is_all_that_a_step_depends_on() -> None:
+    network, optimizer = make(optimizer="muon")
+    take_steps(network, optimizer, [1.0, 0.7])
+    other, continued = make(optimizer="muon")
+    other.load_state_dict(network.state_dict())
+    continued.load_state_dict(deepcopy(optimizer.state_dict()))
+    for one, its in ((network, optimizer), (other, continued)):
+        take_steps(one, its, [0.4])
+    for name, tensor in tensors(network.state_dict()).items():
+        assert same_bits(tensor.float(), tensors(other.state_dict())[name].float()), name

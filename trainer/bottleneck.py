@@ -1,0 +1,60 @@
+"""A learned reduction at a boundary: an encoder ends the partition before it, a decoder begins the one after.
+
+    activation (C, H, W) --encoder--> (c, H/s, W/s) | boundary | --decoder--> (C, H, W)
+
+Both are trained with the network and exported with its partitions. Early layers have many positions and
+redundant channels: what makes a split there worth its bytes is that fewer numbers cross.
+Source: Eshratifar et al., "BottleNet", 2019; the blocks are MobileNetV2's own, so edge devices run them well.
+"""
+
+from torch import nn
+
+from splitwire.errors import ConfigError
+from trainer.config import Bottleneck
+from trainer.model import InvertedResidual, initialize
+
+__all__ = ["bottleneck_shape", "make_decoder", "make_encoder"]
+
+_EXPANSION = 6
+
+
+def bottleneck_shape(shape: tuple[int, ...], bottleneck: Bottleneck) -> tuple[int, ...]:
+    """What crosses, where the activation of one sample is `shape`: (C, H, W) or (C,).
+
+    Raises:
+        ConfigError: a stride that does not divide the sides, or one for a vector.
+    """
+    channels, stride = bottleneck.channels, bottleneck.stride
+    if any(side % stride for side in shape[1:]) or (len(shape) == 1 and stride > 1):
+        raise ConfigError(f"a bottleneck of stride {stride} does not fit an activation of {shape}")
+    return (channels, *(side // stride for side in shape[1:]))
+
+
+def make_encoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:
+    """(N, *shape) -> (N, *bottleneck_shape): of any sign, each channel of mean 0 and variance 1 at first."""
+    if len(shape) == 1:
+        norm = nn.BatchNorm2d(bottleneck.channels)
+        module: nn.Module = nn.Sequential(*_project(shape[0], bottleneck.channels), norm, nn.Flatten())
+    else:
+        module = InvertedResidual(shape[0], bottleneck.channels, bottleneck.stride, _EXPANSION)
+    return module.apply(initialize)
+
+
+def make_decoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:
+    """(N, *bottleneck_shape) -> (N, *shape)."""
+    if len(shape) == 1:
+        # Without BatchNorm: a thousand numbers of variance 1 would be ten times what a classifier expects.
+        module: nn.Module = nn.Sequential(*_project(bottleneck.channels, shape[0]), nn.Flatten())
+    else:
+        # Positions are made of channels, which costs less than convolving after enlarging.
+        outputs = shape[0] * bottleneck.stride**2
+        module = nn.Sequential(
+            InvertedResidual(bottleneck.channels, outputs, 1, _EXPANSION),
+            nn.PixelShuffle(bottleneck.stride),
+        )
+    return module.apply(initialize)
+
+
+def _project(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
+    """(N, inputs) -> (N, outputs, 1, 1): a convolution, as BatchNorm2d and Muon know it, of one position."""
+    return nn.Unflatten(1, (inputs, 1, 1)), nn.Conv2d(inputs, outputs, 1, bias=False)
