@@ -29,14 +29,16 @@ class _PackingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Packing.Value
     PACKING_DENSE: _Packing.ValueType  # 1
     PACKING_BITMAP: _Packing.ValueType  # 2
     PACKING_ALIGNED: _Packing.ValueType  # 3
+    PACKING_CODED: _Packing.ValueType  # 4
 
 class Packing(_Packing, metaclass=_PackingEnumTypeWrapper):
-    """How symbols are laid out before zstd."""
+    """How symbols became bytes."""
 
 PACKING_UNSPECIFIED: Packing.ValueType  # 0
 PACKING_DENSE: Packing.ValueType  # 1
 PACKING_BITMAP: Packing.ValueType  # 2
 PACKING_ALIGNED: Packing.ValueType  # 3
+PACKING_CODED: Packing.ValueType  # 4
 Global___Packing: _TypeAlias = Packing  # noqa: Y015
 
 @_typing.final

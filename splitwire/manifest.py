@@ -12,7 +12,9 @@ from splitwire.preprocess import Preprocess
 
 __all__ = ["FORMAT_VERSION", "MAX_MANIFEST_BYTES", "FileDigest", "Manifest"]
 
-FORMAT_VERSION = 1
+#: Version 2 brought a boundary's tables; a manifest of version 1 has none, and is read as well.
+FORMAT_VERSION = 2
+_VERSIONS = (1, FORMAT_VERSION)
 
 #: Twenty times what a thousand long labels take.
 MAX_MANIFEST_BYTES = 1 << 20
@@ -72,8 +74,8 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        if self.format_version != FORMAT_VERSION or type(self.format_version) is not int:
-            raise ManifestError(f"format_version must be {FORMAT_VERSION}, got {self.format_version!r}")
+        if self.format_version not in _VERSIONS or type(self.format_version) is not int:
+            raise ManifestError(f"format_version must be one of {_VERSIONS}, got {self.format_version!r}")
         if not (_is_text(self.name) and 0 < len(self.name) <= 100 and self.name.isprintable()):
             raise ManifestError(f"name must be 1 to 100 printable characters, got {self.name!r}")
         if not self.labels or not all(_is_text(label) for label in self.labels):

@@ -3,6 +3,7 @@
     DENSE    [ every symbol, `bits` wide ]
     ALIGNED  [ every symbol, 4 or 8 bits wide ]
     BITMAP   [ one bit a position: not `zero`? ] [ the symbols that are not, 4, 8 or 32 bits wide ]
+    CODED    every symbol, by the boundary's tables: no sections, see rans.py
 
 Each [ section ] is compressed on its own: a bitmap and the values have unlike statistics. Symbols
 that straddle bytes hide theirs from zstd's Huffman coder, which is why ALIGNED is smaller wherever there
@@ -25,6 +26,7 @@ from splitwire.errors import (
     TrailingBytes,
 )
 from splitwire.plan import FLOAT_BITS, BoundarySpec
+from splitwire.rans import MAX_CODED_SYMBOLS, decode_symbols, encode_symbols
 from splitwire.section import compress, decompress, max_section_bytes
 
 __all__ = ["Packing", "max_payload_bytes", "pack", "unpack"]
@@ -36,6 +38,7 @@ class Packing(enum.IntEnum):
     DENSE = 1
     BITMAP = 2
     ALIGNED = 3
+    CODED = 4
 
 
 #: Symbols, or the bit patterns of float32, in wire order.
@@ -51,6 +54,10 @@ def pack(symbols: NDArray[Any], boundary: BoundarySpec) -> tuple[Packing, bytes]
     codes = _codes(symbols)
     if not _in_range(codes, boundary.bits):
         raise ShapeMismatch(f"a symbol does not fit: expected {_range_text(boundary.bits)}")
+    if boundary.tables is not None and codes.size <= MAX_CODED_SYMBOLS:
+        coded = encode_symbols(symbols, boundary.tables, boundary.zero)
+        if len(coded) <= _packed_bytes(boundary.bits, codes.size):  # sections rarely beat what beats DENSE
+            return Packing.CODED, coded
     return min(_candidates(codes, boundary), key=lambda candidate: len(candidate[1]))
 
 
@@ -67,6 +74,8 @@ def unpack(packing: Packing, payload: bytes, boundary: BoundarySpec, rows: int) 
         raise PayloadTooLarge(f"the payload has {len(payload)} bytes; {rows} rows take at most {limit}")
     count = rows * boundary.elements
     aligned = _aligned(boundary.bits)
+    if packing == Packing.CODED:
+        return _unpack_coded(payload, boundary, rows)
     if packing == Packing.BITMAP:
         codes = _unpack_bitmap(payload, boundary, count)
     elif packing == Packing.DENSE or (packing == Packing.ALIGNED and aligned != boundary.bits):
@@ -96,6 +105,14 @@ def _candidates(codes: Codes, boundary: BoundarySpec) -> Iterator[tuple[Packing,
     if 2 * np.count_nonzero(kept) <= codes.size:
         bitmap = compress(np.packbits(kept, bitorder="little").tobytes())
         yield Packing.BITMAP, bitmap + compress(_to_fields(codes[kept], aligned))
+
+
+def _unpack_coded(payload: bytes, boundary: BoundarySpec, rows: int) -> NDArray[np.uint8]:
+    if boundary.tables is None:
+        raise CorruptPayload("a coded payload, but the boundary has no tables")
+    if rows * boundary.elements > MAX_CODED_SYMBOLS:
+        raise PayloadTooLarge(f"a coded payload holds at most {MAX_CODED_SYMBOLS} symbols")
+    return decode_symbols(payload, (rows, *boundary.shape), boundary.tables, boundary.zero)
 
 
 def _unpack_bitmap(payload: bytes, boundary: BoundarySpec, count: int) -> Codes:

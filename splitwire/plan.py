@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from splitwire.errors import PlanError
+from splitwire.tables import MAX_CODED_BITS, SymbolTables, context_count
 
 __all__ = ["FLOAT_BITS", "LAYERS", "BoundarySpec", "SplitPlan"]
 
@@ -73,7 +74,8 @@ class BoundarySpec:
     """What crosses one boundary, for one sample.
 
     shape: (C, H, W) or (C,). keep: kept fraction, in (0, 1]. bits: symbol width, 2 to 8, or
-    FLOAT_BITS where nothing is quantized. zero: the symbol that stands for 0.0.
+    FLOAT_BITS where nothing is quantized. zero: the symbol that stands for 0.0. tables: of an entropy coder,
+    for narrow symbols; None: frames are packed without one.
 
     Raises:
         PlanError: a field is out of range.
@@ -83,6 +85,7 @@ class BoundarySpec:
     keep: float
     bits: int
     zero: int
+    tables: SymbolTables | None = None
 
     def __post_init__(self) -> None:
         if len(self.shape) not in (1, 3) or any(type(d) is not int or d < 1 for d in self.shape):
@@ -98,6 +101,8 @@ class BoundarySpec:
         levels = 1 << self.bits if self.quantized else 1
         if type(self.zero) is not int or not 0 <= self.zero < levels:
             raise PlanError(f"zero must be from 0 to {levels - 1} at {self.bits} bits, got {self.zero!r}")
+        if self.tables is not None:
+            self._check_tables(self.tables)
 
     @property
     def quantized(self) -> bool:
@@ -122,15 +127,29 @@ class BoundarySpec:
         """What the graphs exchange: uint8 symbols, or float32 where nothing is quantized."""
         return np.dtype(np.uint8 if self.quantized else np.float32)
 
+    def _check_tables(self, tables: SymbolTables) -> None:
+        if self.bits > MAX_CODED_BITS:
+            raise PlanError(f"tables are for symbols of at most {MAX_CODED_BITS} bits, not {self.bits}")
+        expected = (self.shape[0], context_count(len(self.shape)), 1 << self.bits)
+        if tables.shape != expected:
+            raise PlanError(f"tables of this boundary are {expected}, got {tables.shape}")
+
     def to_json(self) -> dict[str, object]:
-        return asdict(self) | {"shape": list(self.shape)}
+        """Without `tables` where there are none."""
+        value = {"shape": list(self.shape), "keep": self.keep, "bits": self.bits, "zero": self.zero}
+        return value if self.tables is None else value | {"tables": self.tables.to_json()}
 
     @classmethod
     def from_json(cls, value: object) -> "BoundarySpec":
-        """Raises PlanError unless `value` is an object with exactly this class's fields."""
-        fields = _exact_keys(value, ("shape", "keep", "bits", "zero"), "boundary")
+        """Raises PlanError unless `value` is an object with exactly this class's fields, or no `tables`."""
+        coded = isinstance(value, Mapping) and "tables" in value
+        fields = _exact_keys(
+            value, ("shape", "keep", "bits", "zero", *(["tables"] if coded else [])), "boundary"
+        )
         if not isinstance(fields["shape"], list):
             raise PlanError(f"a boundary's shape must be a list, got {fields['shape']!r}")
+        if coded:
+            fields["tables"] = SymbolTables.from_json(fields["tables"])
         return cls(**fields | {"shape": tuple(fields["shape"])})
 
 

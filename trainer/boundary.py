@@ -8,12 +8,14 @@ Nothing here looks at more than one sample at a time, so batches and micro-batch
 """
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torchgpipe import is_recomputing
 
 from splitwire.plan import FLOAT_BITS, BoundarySpec
+from splitwire.tables import SymbolTables
 from trainer.config import BoundaryOptions
 from trainer.rate import RateModel
 
@@ -75,6 +77,11 @@ class Boundary(nn.Module):
         if not self.spec.quantized:
             return symbols
         return (symbols.float() - self.spec.zero) * self._per_channel()
+
+    def fit_tables(self, symbols: Tensor) -> None:
+        """Has the bundle's coder expect the like of `symbols`, (N, *shape) uint8."""
+        tables = SymbolTables.fit(symbols.cpu().numpy(), bits=self.spec.bits, zero=self.spec.zero)
+        self.spec = replace(self.spec, tables=tables)
 
     def calibrate(self) -> None:
         """Fixes the scales from what was observed since `calibrating` was set, and stops observing."""

@@ -1,4 +1,4 @@
-"""Statistics taken from a sample of the training images: BatchNorm's, and the boundaries' scales."""
+"""Statistics taken from a sample of the training images: BatchNorm's, the boundaries' scales and tables."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from splitwire.plan import BoundarySpec
 from splitwire.preprocess import Preprocess
+from splitwire.tables import MAX_CODED_BITS
 from trainer.batchnorm import reestimate_batch_norm
 from trainer.data.dataset import Split
-from trainer.evaluate import image_batches
+from trainer.evaluate import image_batches, run_graph
 from trainer.network import SplitNetwork
 
 __all__ = ["Calibration"]
+
+#: Of one image: a coder takes half a microsecond a symbol on either side.
+_MOST_CODED = 4096
 
 
 class Calibration:
@@ -54,6 +59,24 @@ class Calibration:
                     self._module(images)
                 boundary.calibrate()
 
+    @torch.no_grad()
+    def tables(self) -> None:
+        """Renews the tables of the boundaries whose symbols are worth coding: few enough, and narrow."""
+        self._network.eval()
+        graphs = self._network.graphs()
+        boundaries = [b for b in self._network.boundaries if _worth_coding(b.spec)]
+        if not boundaries:
+            return
+        uplink = [run_graph(graphs["head"], images) for images in self._batches()]
+        downlink = [run_graph(graphs["body"], symbols) for symbols in uplink]
+        for boundary, symbols in zip(self._network.boundaries, (uplink, downlink), strict=True):
+            if boundary in boundaries:
+                boundary.fit_tables(torch.cat(symbols))
+
     def _batches(self) -> Iterator[Tensor]:
         for images, _ in image_batches(self._split, self._preprocess, self._batch_size, self._order):
             yield images
+
+
+def _worth_coding(boundary: BoundarySpec) -> bool:
+    return boundary.bits <= MAX_CODED_BITS and boundary.elements <= _MOST_CODED

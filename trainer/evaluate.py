@@ -19,7 +19,7 @@ from splitwire.preprocess import Preprocess
 from trainer.data.dataset import Split
 from trainer.network import SplitNetwork
 
-__all__ = ["Evaluation", "evaluate", "image_batches"]
+__all__ = ["Evaluation", "evaluate", "image_batches", "run_graph"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ def evaluate(
     uplink: list[int] = []
     downlink: list[int] = []
     for images, targets in image_batches(split, preprocess, batch_size):
-        up = _run(graphs["head"], images)
-        down = _run(graphs["body"], up)
-        logits = (_run(graphs["tail"], down) if "tail" in graphs else down).cpu()
+        up = run_graph(graphs["head"], images)
+        down = run_graph(graphs["body"], up)
+        logits = (run_graph(graphs["tail"], down) if "tail" in graphs else down).cpu()
         correct += int((logits.argmax(1) == targets).sum())
         loss += float(cross_entropy(logits, targets, reduction="sum"))
         uplink += _payload_bytes(up, network.uplink.spec)
@@ -78,7 +78,8 @@ def image_batches(
         yield images, torch.from_numpy(split.targets[chosen])
 
 
-def _run(graph: nn.Module, x: Tensor) -> Tensor:
+def run_graph(graph: nn.Module, x: Tensor) -> Tensor:
+    """A serving graph in torch, on whatever device its layers are."""
     device = next(graph.parameters()).device
     y: Tensor = graph(x.to(device))
     return y

@@ -139,7 +139,7 @@ def _add_recipe(group: _Group) -> None:
         "--weights",
         type=Path,
         metavar="FILE",
-        help="start from a torchvision mobilenet_v2 (.pth or .safetensors)",
+        help="start from a torchvision mobilenet_v2 (.pth or .safetensors), or another run's checkpoint.pt",
     )
     group.add_argument(
         "--reset-classifier", action="store_true", help="with --weights of another number of classes"

@@ -111,10 +111,12 @@ class Trainer:
             started = time.perf_counter()
             totals = self._train_epoch(epoch)
             self.calibration.batch_norm()
+            self.calibration.tables()
             result = evaluate(self.network, self.dataset.test, self.dataset.preprocess)
             self._finish_epoch(epoch, time.perf_counter() - started, totals, result)
         self.network.set_bf16(False)
         self.calibration.batch_norm()
+        self.calibration.tables()
         return evaluate(self.network, self.dataset.test, self.dataset.preprocess)
 
     def resume(self) -> None:

@@ -1,15 +1,18 @@
-"""Public MobileNetV2 weights: torchvision's state dict, read into ours.
+"""Weights to start from: torchvision's state dict, or the checkpoint of a run of ours, read into the model.
 
 theirs                  ours
 features.0.*            layers.stem.*
 features.<i>.*          layers.block<i>.*     1 <= i <= 17
 features.18.*           layers.conv_last.*
 classifier.*            layers.classifier.*
+
+A checkpoint's names have the partition in front, as head.stem.*; what is its boundaries' is passed over.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -17,6 +20,7 @@ from torch import Tensor
 
 from splitwire.errors import WeightsError
 from splitwire.plan import LAYERS
+from trainer.checkpoint import load_checkpoint
 from trainer.model import MobileNetV2
 
 __all__ = ["WeightsReport", "load_weights", "torchvision_name"]
@@ -37,7 +41,7 @@ class WeightsReport:
 
 
 def load_weights(model: MobileNetV2, path: Path, *, reset_classifier: bool = False) -> WeightsReport:
-    """Copy a torchvision mobilenet_v2 state dict (.pth or .safetensors) into `model`.
+    """Copy a torchvision mobilenet_v2 state dict (.pth or .safetensors), or a checkpoint (.pt), into `model`.
 
     reset_classifier: whatever classifier the file has is passed over.
 
@@ -69,10 +73,12 @@ def torchvision_name(name: str) -> str:
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
-    if path.suffix not in (".pth", ".safetensors"):
-        raise WeightsError(f"{path} must be a .pth or .safetensors file")
+    if path.suffix not in (".pt", ".pth", ".safetensors"):
+        raise WeightsError(f"{path} must be a .pth or .safetensors file, or a run's checkpoint.pt")
     try:
-        if path.suffix == ".pth":
+        if path.suffix == ".pt":
+            value = _of_checkpoint(load_checkpoint(path))
+        elif path.suffix == ".pth":
             value = torch.load(path, map_location="cpu", weights_only=True)
         else:
             value = safetensors.torch.load_file(path)
@@ -83,6 +89,12 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     ):
         raise WeightsError(f"{path} must hold a state dict: names and tensors, nothing else")
     return value
+
+
+def _of_checkpoint(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The layers of whatever plan, by torchvision's names."""
+    layers = ((name.partition(".")[2], tensor) for name, tensor in state["network"].items())
+    return {torchvision_name(name): tensor for name, tensor in layers if name.partition(".")[0] in LAYERS}
 
 
 def _check_classes(path: Path, wanted: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:

@@ -13,9 +13,12 @@ from splitwire.errors import CorruptPayload, FrameError, PayloadTooLarge, ShapeM
 from splitwire.frame import MAX_ROWS, Frame, decode, encode, max_payload_bytes
 from splitwire.packing import Packing
 from splitwire.plan import FLOAT_BITS, BoundarySpec
+from splitwire.tables import SymbolTables
 from tests.kernel.refusal import result_or_refusal
+from tests.kernel.test_tables import smooth_maps
 
 UPLINK = BoundarySpec((4, 6, 6), 1.0, 3, 3)
+TABLES = SymbolTables.fit(smooth_maps(), bits=4, zero=8)
 CASES = {
     "dense": (UPLINK, "uniform"),
     "aligned": (BoundarySpec((12, 8, 8), 1.0, 3, 3), "narrow"),
@@ -23,10 +26,13 @@ CASES = {
     "bitmap": (BoundarySpec((300,), 0.1, 8, 128), "sparse"),
     "float": (BoundarySpec((40,), 1.0, FLOAT_BITS, 0), "laplacian"),
     "float-bitmap": (BoundarySpec((200,), 0.1, FLOAT_BITS, 0), "sparse"),
+    "coded": (BoundarySpec((3, 8, 8), 1.0, 4, 8, TABLES), "smooth"),
 }
 
 
 def symbols_for(boundary: BoundarySpec, kind: str, rows: int = 1) -> np.ndarray[Any, Any]:
+    if kind == "smooth":
+        return smooth_maps(7, rows=rows)
     rng = np.random.default_rng(7)
     shape = (rows, *boundary.shape)
     x = rng.laplace(0, 1.2, shape) if kind != "uniform" else rng.uniform(-99, 99, shape)
@@ -47,6 +53,7 @@ def case(request: pytest.FixtureRequest) -> tuple[Frame, BoundarySpec]:
     frame = encode(symbols_for(boundary, kind), boundary)
     expected = {"dense": Packing.DENSE, "aligned": Packing.ALIGNED, "aligned-bytes": Packing.ALIGNED}
     expected |= {"bitmap": Packing.BITMAP, "float": Packing.DENSE, "float-bitmap": Packing.BITMAP}
+    expected |= {"coded": Packing.CODED}
     assert frame.packing == expected[request.param]
     return frame, boundary
 
@@ -215,6 +222,13 @@ def test_errors_name_what_was_expected() -> None:
         decode(dataclasses.replace(frame, shape=(1, 4, 6)), UPLINK)
 
 
+def tables_from(text: str | None) -> SymbolTables | None:
+    """Of one channel, its contexts between slashes."""
+    if text is None:
+        return None
+    return SymbolTables(np.array([[[int(f) for f in row.split()] for row in text.split("/")]]))
+
+
 def test_the_worked_examples_of_the_specification() -> None:
     """Every example in docs/wire-format.md is what this version reads and writes."""
     text = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text("utf-8")
@@ -224,7 +238,7 @@ def test_the_worked_examples_of_the_specification() -> None:
         fields = dict(line.split(":", 1) for line in example.strip().splitlines())
         shape = tuple(int(d) for d in fields["shape"].split())
         bits = int(fields["bits"])
-        boundary = BoundarySpec(shape[1:], 1.0, bits, int(fields["zero"]))
+        boundary = BoundarySpec(shape[1:], 1.0, bits, int(fields["zero"]), tables_from(fields.get("tables")))
         symbols = (
             np.array([float(s) for s in fields["symbols"].split()]).astype(boundary.dtype).reshape(shape)
         )

@@ -54,6 +54,12 @@ def test_bytes_and_back() -> None:
         assert m.format_version == FORMAT_VERSION
 
 
+def test_a_manifest_of_version_1_is_read() -> None:
+    m = Manifest.from_bytes(edited(format_version=1))
+    assert m == manifest(format_version=1)
+    assert m.uplink.tables is None
+
+
 def test_equal_manifests_have_equal_bytes() -> None:
     files = dict(reversed(list(manifest().files.items())))
     model = dict(reversed(list(manifest().model.items())))
@@ -68,7 +74,7 @@ def test_roles() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"format_version": 2}, "format_version"),
+        ({"format_version": 3}, "format_version"),
         ({"format_version": True}, "format_version"),
         ({"name": ""}, "name"),
         ({"name": "a\nb"}, "name"),
@@ -142,7 +148,7 @@ TEXT = manifest().to_bytes().decode()
         (TEXT.replace("0.87", "1e999").encode(), "1e999"),
         (TEXT.replace('"name"', '"name": "other", "name"').encode(), "twice"),
         (TEXT.replace('"accuracy"', '"accuracy": 1, "accuracy"').encode(), "twice"),
-        (edited(format_version=2), "format_version"),
+        (edited(format_version=3), "format_version"),
         (edited(format_version="1"), "format_version"),
         (edited(labels="abc"), "labels"),
         (edited(labels=None), "labels"),

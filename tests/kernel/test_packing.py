@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 from splitwire.errors import CorruptPayload, PayloadTooLarge, ShapeMismatch, TrailingBytes
 from splitwire.packing import Packing, max_payload_bytes, pack, unpack
 from splitwire.plan import FLOAT_BITS, BoundarySpec
+from splitwire.rans import MAX_CODED_SYMBOLS
 from splitwire.section import compress
+from splitwire.tables import SymbolTables
+from tests.kernel.test_tables import smooth_maps
 
 
 def laplacian(boundary: BoundarySpec, rows: int, spread: float, seed: int = 0) -> NDArray[np.uint8]:
@@ -97,6 +101,35 @@ def test_the_smaller_is_chosen(bits: int, zero: int, spread: float, expected: Pa
     assert pack(symbols, boundary)[0] == expected
 
 
+CODABLE = BoundarySpec((3, 8, 8), 1.0, 4, 8, SymbolTables.fit(smooth_maps(), bits=4, zero=8))
+
+
+def test_coded_where_the_boundary_has_tables() -> None:
+    symbols = smooth_maps(1, rows=2)
+    packing, payload = pack(symbols, CODABLE)
+    assert packing == Packing.CODED
+    assert len(payload) < 0.9 * len(pack(symbols, replace(CODABLE, tables=None))[1])
+    assert (unpack(packing, payload, CODABLE, 2) == symbols).all()
+
+
+def test_never_coded_where_that_is_longer_than_dense() -> None:
+    """Symbols that the tables hold to be next to impossible."""
+    symbols = np.tile(np.array([0, 15], np.uint8), 96).reshape(1, 3, 8, 8)
+    packing, payload = pack(symbols, CODABLE)
+    assert packing != Packing.CODED
+    assert len(payload) <= max_payload_bytes(CODABLE, 1)
+
+
+def test_only_short_frames_are_coded() -> None:
+    """So that no sender can have a receiver decode for long."""
+    rows = MAX_CODED_SYMBOLS // CODABLE.elements
+    assert pack(smooth_maps(1, rows=rows), CODABLE)[0] == Packing.CODED
+    symbols = smooth_maps(1, rows=rows + 1)
+    assert pack(symbols, CODABLE)[0] != Packing.CODED
+    with pytest.raises(PayloadTooLarge, match=f"at most {MAX_CODED_SYMBOLS} symbols"):
+        unpack(Packing.CODED, bytes(100), CODABLE, rows + 1)
+
+
 def test_noise_that_fills_its_bits_is_dense() -> None:
     boundary = BoundarySpec((1000,), 1.0, 5, 0)
     symbols = np.random.default_rng(0).integers(0, 32, (1, 1000), np.uint8)
@@ -162,7 +195,8 @@ def fields(size: int, **at: int) -> bytes:
         (Packing.BITMAP, fields(8, x0=3) + fields(1, x0=0x31), "zero symbol"),
         (Packing.BITMAP, fields(8, x0=1) + fields(1, x0=8), "out of range"),
         (0, fields(23), "no packing"),
-        (4, fields(23), "no packing"),
+        (5, fields(23), "no packing"),
+        (Packing.CODED, fields(23), "no tables"),
         (None, fields(23), "no packing"),
     ],
 )

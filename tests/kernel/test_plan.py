@@ -1,3 +1,4 @@
+import json
 import math
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from splitwire.errors import PlanError
 from splitwire.plan import FLOAT_BITS, LAYERS, BoundarySpec, SplitPlan
+from splitwire.tables import SymbolTables
 
 GOOD: dict[str, Any] = {"shape": (4, 4, 4), "keep": 1.0, "bits": 3, "zero": 3}
 
@@ -58,6 +60,30 @@ def test_boundaries(shape: tuple[int, ...], keep: float, bits: int, data: st.Dat
     assert spec.dtype == np.uint8
     assert spec.quantized
     assert not spec.off
+
+
+def test_a_boundary_with_tables() -> None:
+    tables = SymbolTables(np.full((5, 9, 4), 1024))
+    spec = BoundarySpec((5, 2, 2), 1.0, 2, 1, tables)
+    assert BoundarySpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert "tables" not in BoundarySpec((5, 2, 2), 1.0, 2, 1).to_json()
+
+
+@pytest.mark.parametrize(
+    ("shape", "bits", "tables", "message"),
+    [
+        ((5, 2, 2), 3, (5, 9, 4), r"tables of this boundary are \(5, 9, 8\), got \(5, 9, 4\)"),
+        ((5, 2, 2), 2, (5, 1, 4), r"\(5, 9, 4\), got \(5, 1, 4\)"),
+        ((5,), 2, (5, 9, 4), r"\(5, 1, 4\), got \(5, 9, 4\)"),
+        ((4, 2, 2), 2, (5, 9, 4), r"\(4, 9, 4\), got \(5, 9, 4\)"),
+        ((5, 2, 2), 8, (5, 9, 256), "at most 4 bits, not 8"),
+    ],
+)
+def test_tables_of_another_boundary(
+    shape: tuple[int, ...], bits: int, tables: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(PlanError, match=message):
+        BoundarySpec(shape, 1.0, bits, 0, SymbolTables(np.full(tables, 4096 // tables[2])))
 
 
 def test_a_boundary_that_is_off() -> None:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from splitwire.plan import SplitPlan
+from splitwire.tables import SymbolTables
 from tests.trainer.networks import OFF, make_dataset, make_model, same_bits
 from trainer.batchnorm import reestimate_batch_norm
 from trainer.calibrate import Calibration
@@ -90,6 +91,28 @@ def test_what_is_not_quantized_needs_no_scale() -> None:
     calibration(network).scales()
     assert bool((network.uplink.scale == 1).all())
     assert bool((network.downlink.scale == 1).all())
+
+
+def test_tables_are_of_the_symbols_that_cross() -> None:
+    network = uncalibrated(downlink=BoundaryOptions(bits=8))
+    made = calibration(network, images=1000)
+    made.scales()
+    made.tables()
+    images = torch.from_numpy(DATASET.preprocess.normalize(DATASET.train.images))
+    with torch.no_grad():
+        symbols = network.graphs()["head"](images).numpy()
+    assert network.uplink.spec.tables == SymbolTables.fit(symbols, bits=3, zero=4)
+    assert network.downlink.spec.tables is None, "too wide"
+
+
+def test_no_tables_for_what_takes_long_to_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = uncalibrated()
+    monkeypatch.setattr("trainer.calibrate._MOST_CODED", network.uplink.spec.elements - 1)
+    calibration(network).tables()
+    assert network.uplink.spec.tables is None
+    assert (network.downlink.spec.tables is None) == (
+        network.downlink.spec.elements >= network.uplink.spec.elements
+    )
 
 
 def test_statistics_are_re_estimated() -> None:

@@ -9,8 +9,12 @@ import torch
 from torch import Tensor
 
 from splitwire.errors import WeightsError
+from splitwire.plan import SplitPlan
 from tests.data import require_data
+from trainer.checkpoint import save_checkpoint
+from trainer.config import Bottleneck, BoundaryOptions
 from trainer.model import MobileNetV2, ModelSpec
+from trainer.network import SplitNetwork
 from trainer.weights import load_weights, torchvision_name
 
 
@@ -72,6 +76,26 @@ def test_every_tensor_arrives(tmp_path: Path, suffix: str) -> None:
     assert report.loaded == len(source.state_dict())
     assert report.reinitialized == ()
     assert torch.equal(outputs(source), outputs(target))
+
+
+@pytest.mark.parametrize("plan", [SplitPlan(3, 1), SplitPlan(5, 0), SplitPlan(1, 14)], ids=str)
+def test_a_checkpoint_of_whatever_plan(tmp_path: Path, plan: SplitPlan) -> None:
+    """Bottlenecks, scales and tables belong to its boundaries, not to the model."""
+    theirs, ours, options = model(1), model(2), BoundaryOptions(bits=4, bottleneck=Bottleneck(5))
+    network = SplitNetwork(theirs, plan, options, options)
+    expected = outputs(theirs)
+    save_checkpoint(tmp_path / "checkpoint.pt", {"network": network.state_dict(), "metrics": []})
+    report = load_weights(ours, tmp_path / "checkpoint.pt")
+    assert report.reinitialized == ()
+    assert torch.equal(outputs(ours), expected)
+
+
+def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
+    states: list[dict[str, Any]] = [{"weights": {}}, {"network": 3}, {"network": {"head.stem.0.weight": 1}}]
+    for state in states:
+        save_checkpoint(tmp_path / "checkpoint.pt", state)
+        with pytest.raises(WeightsError, match=r"checkpoint\.pt"):
+            load_weights(model(0), tmp_path / "checkpoint.pt")
 
 
 def test_batch_counters_may_be_absent(path: Path) -> None:
