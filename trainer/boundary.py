@@ -48,7 +48,7 @@ class Boundary(nn.Module):
         self.kept = math.ceil(self.spec.keep * self.spec.elements)
         self.calibrating = False
         self.register_buffer("scale", torch.full((shape[0],), _SILENT))
-        self.rate = RateModel(shape[0], options.bits) if quantized else None
+        self.rate = RateModel(shape, options.bits, zero) if quantized else None
         self.rate_weight = 0.0
         self._squares = torch.zeros(shape[0], dtype=torch.float64)
         self._count = 0
@@ -96,10 +96,11 @@ class Boundary(nn.Module):
         """d(rate_weight * bits) / dx, None without a weight; counts the symbols for the rate's update."""
         if self.rate is None or not self.training or self.rate_weight == 0.0:
             return None
+        rows = self.rate.rows(symbols)
         if not is_recomputing():  # checkpointing runs the forward pass twice
-            self.rate.observe(symbols)
+            self.rate.observe(rows, symbols)
         scale = self._per_channel()
-        return self.rate.slopes(x / scale + self.spec.zero) * (self.rate_weight / scale)
+        return self.rate.slopes(rows, x / scale + self.spec.zero) * (self.rate_weight / scale)
 
     def _symbols(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Symbols, and where the gradient passes: kept, and not clipped. Boolean, of x's shape."""

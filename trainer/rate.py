@@ -1,18 +1,20 @@
 """What symbols cost in bits, as a function that training can descend.
 
-Each channel has a table of how often each symbol occurs; a symbol's cost is the logarithm of that. It is
-what an entropy coder with these tables spends, so the estimate and the coder are one model. Between two
-levels the cost is interpolated, which gives the gradient with respect to the activation:
+For each channel and context there is a table of how often each symbol occurs, as in splitwire/tables.py; a
+symbol's cost is the logarithm of that. It is what the bundle's coder spends, so the estimate and the coder
+are one model. Between two levels the cost is interpolated, which gives a gradient by the activation:
 
-    level      -1         0         1              cost'(x) = cost(ceil) - cost(floor), a level
-    cost        \\________/‾‾‾‾‾‾‾‾‾‾              summed over elements: d(bits) / d(x / scale)
+    d(bits) / dx = (cost[ceil(x / scale)] - cost[floor(x / scale)]) / scale
 
+That a symbol is also its neighbours' context is left out of the gradient.
 Source: Balle et al., "End-to-end Optimized Image Compression", 2017, for rate as a loss; tables instead of
 their densities, since there are at most 256 symbols.
 """
 
 import torch
 from torch import Tensor, nn
+
+from splitwire.tables import context_count, contexts
 
 __all__ = ["RateModel"]
 
@@ -24,29 +26,37 @@ _FLOOR = 2.0**-14
 
 
 class RateModel(nn.Module):
-    """Tables for `channels` channels and 2^bits symbols.
+    """Tables for symbols (N, *shape) of `bits` bits, of which `zero` stands for 0.0.
 
-    frequencies: float32 (channels, symbols), sums to 1 in each channel. Part of the state, so that a resumed
-    run continues with them. Constant between two calls of `update`, so micro-batches do not see each other.
+    frequencies: float32 (channels, contexts, 2^bits), sums to 1 in each row. Part of the state, so that a
+    resumed run continues with them. Constant between two calls of `update`, so micro-batches do not see each
+    other.
     """
 
     frequencies: Tensor
 
-    def __init__(self, channels: int, bits: int) -> None:
+    def __init__(self, shape: tuple[int, ...], bits: int, zero: int) -> None:
         super().__init__()
-        self.register_buffer("frequencies", torch.full((channels, 1 << bits), 1.0 / (1 << bits)))
+        size = (shape[0], context_count(len(shape)), 1 << bits)
+        self.zero = zero
+        self.register_buffer("frequencies", torch.full(size, 1.0 / size[2]))
         self._counts: Tensor | None = None
 
     def costs(self) -> Tensor:
-        """Bits of each symbol, float32 (channels, symbols)."""
+        """Bits of each symbol, float32 (channels, contexts, 2^bits)."""
         return -self.frequencies.clamp_min(_FLOOR).log2()
 
-    def observe(self, symbols: Tensor) -> None:
-        """Counts symbols (N, C, ...) uint8, for the next `update`."""
-        channels, levels = self.frequencies.shape
-        rows = symbols.movedim(1, 0).flatten(1).long()
-        rows = rows + levels * torch.arange(channels, device=rows.device).unsqueeze(1)
-        counts = torch.bincount(rows.flatten(), minlength=channels * levels).view(channels, levels)
+    def rows(self, symbols: Tensor) -> Tensor:
+        """Symbols (N, *shape) uint8 -> int64 of the same shape: which row of the tables each is in."""
+        within = torch.from_numpy(contexts(symbols.cpu().numpy(), self.zero)).to(symbols.device)
+        channel = torch.arange(symbols.size(1), device=symbols.device)
+        return within + self.frequencies.size(1) * channel.view(-1, *[1] * (symbols.ndim - 2))
+
+    def observe(self, rows: Tensor, symbols: Tensor) -> None:
+        """Counts symbols, each in its row, for the next `update`."""
+        at = rows * self.frequencies.size(2) + symbols
+        counts = torch.bincount(at.flatten(), minlength=self.frequencies.numel())
+        counts = counts.view_as(self.frequencies)
         self._counts = counts if self._counts is None else self._counts + counts
 
     def update(self) -> float:
@@ -54,18 +64,16 @@ class RateModel(nn.Module):
         if self._counts is None:
             return 0.0
         bits = float((self._counts * self.costs()).sum())
-        totals = self._counts.sum(1, keepdim=True)
-        self.frequencies.lerp_(self._counts / totals.clamp_min(1), _MOMENTUM)
+        totals = self._counts.sum(2, keepdim=True)
+        seen = totals.clamp_max(1)  # a row without a symbol stays as it is
+        self.frequencies.lerp_(self._counts / totals.clamp_min(1), _MOMENTUM * seen)
         self._counts = None
         return bits
 
-    def slopes(self, levels: Tensor) -> Tensor:
-        """d(bits) / d(level) at `levels` (N, C, ...), real, counted from the first symbol; 0 off the grid."""
-        costs = self.costs()
-        last = costs.size(1) - 1
+    def slopes(self, rows: Tensor, levels: Tensor) -> Tensor:
+        """d(bits) / d(level) at `levels` (N, *shape), real, counted from the first symbol; 0 off the grid."""
+        last = self.frequencies.size(2) - 1
         below = levels.floor()
         inside = (below >= 0) & (below < last)
-        differences = costs.diff(dim=1)
-        channel = torch.arange(costs.size(0), device=levels.device)
-        channel = channel.view(1, -1, *[1] * (levels.ndim - 2)).expand_as(levels)
-        return differences[channel, below.clamp(0, last - 1).long()] * inside
+        differences = self.costs().diff(dim=2).flatten()
+        return differences[rows * last + below.clamp(0, last - 1).long()] * inside

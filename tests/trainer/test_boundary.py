@@ -223,7 +223,7 @@ def test_half_precision_crosses_in_single() -> None:
 def with_rate(*, weight: float) -> Boundary:
     boundary = Boundary((1, 1, 4), BoundaryOptions(bits=2), signed=True).train()
     assert boundary.rate is not None
-    boundary.rate.frequencies.copy_(torch.tensor([[0.125, 0.25, 0.5, 0.125]]))  # -2: 3 bits, 0: 1 bit
+    boundary.rate.frequencies.copy_(torch.tensor([0.125, 0.25, 0.5, 0.125]))  # -2: 3 bits, 0: 1 bit
     boundary.rate_weight = weight
     return boundary
 
