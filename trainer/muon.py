@@ -29,11 +29,6 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, weights: Iterable[nn.Parameter], *, lr: float, momentum: float) -> None:
         super().__init__(weights, {"lr": lr, "momentum": momentum})
-        for weight in self._weights():
-            self.state[weight] = {
-                "sum": torch.zeros_like(weight),
-                "norm": weight.detach().norm(),
-            }
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -45,14 +40,13 @@ class Muon(torch.optim.Optimizer):
 
     def _move(self, weight: Tensor, gradient: Tensor, lr: float, momentum: float) -> None:
         state = self.state[weight]
+        if not state:  # not earlier: weights may have been loaded since the optimizer was made
+            state["sum"], state["norm"] = torch.zeros_like(weight), weight.norm()
         state["sum"].mul_(momentum).add_(gradient)
         ahead = gradient + momentum * state["sum"]
         step = orthogonalize(ahead.reshape(len(ahead), -1)).view_as(weight)
         weight.add_(step * (-lr * state["norm"] / step.norm().clamp_min(1e-12)))
         weight.mul_(state["norm"] / weight.norm().clamp_min(1e-12))
-
-    def _weights(self) -> list[nn.Parameter]:
-        return [weight for group in self.param_groups for weight in group["params"]]
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:

@@ -38,6 +38,16 @@ def test_a_step_turns_and_keeps_the_norm(shape: tuple[int, ...]) -> None:
     assert float((weight.detach() - before).flatten() @ weight.grad.flatten()) < 0
 
 
+def test_the_norm_is_that_of_the_first_step() -> None:
+    """Weights are often loaded after the optimizer was made."""
+    weight = nn.Parameter(torch.ones(3, 3))
+    optimizer = Muon([weight], lr=0.1, momentum=0.9)
+    weight.data.mul_(5)
+    weight.grad = torch.eye(3)
+    optimizer.step()
+    assert float(weight.detach().norm()) == pytest.approx(15.0)
+
+
 def test_descends() -> None:
     """Finds the direction of a hidden matrix; its norm cannot change, and need not."""
     torch.manual_seed(0)
