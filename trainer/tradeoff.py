@@ -115,6 +115,6 @@ def _write(axes: Axes, text: str, at: tuple[float, float], style: _Style) -> Non
         ha=style.aligned,
         fontsize=8,
         color=style.color,
-        zorder=4,
-        path_effects=[withStroke(linewidth=2, foreground="white")],  # legible across lines
+        zorder=1.9,  # below every line and marker: a label must not hide what was measured
+        path_effects=[withStroke(linewidth=2, foreground="white")],
     )
