@@ -53,9 +53,9 @@ def evaluate(arguments: Sequence[str]) -> int:
         unsplit=(unsplit.manifest.name, unsplit) if unsplit else None,
         progress=not options.quiet,
     )
-    print(comparison)
-    if options.out is not None:
+    if options.out is not None:  # before printing: what reads the table may stop half way
         _write(comparison, options.out)
+    print(comparison)
     return 0
 
 
@@ -169,4 +169,3 @@ def _write(comparison: Comparison, folder: Path) -> None:
         replace_file(folder / "accuracy_per_byte.png", picture)
     except OSError as error:
         raise ConfigError(f"cannot write into {folder}: {error}") from error
-    print(f"written: {folder / 'accuracy_per_byte.csv'}, {folder / 'accuracy_per_byte.png'}")
