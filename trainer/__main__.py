@@ -2,6 +2,9 @@
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
 
 from splitwire.errors import ConfigError, SplitwireError
 from trainer.config import default_run
@@ -10,21 +13,37 @@ from trainer.options import config_from, make_parser
 
 __all__ = ["main"]
 
+#: What `trainer` does besides training: first argument -> module and function, imported when asked for.
+#: A function takes the arguments that follow, and returns the exit status.
+_COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"evaluate": ("trainer.evaluate_command", "evaluate")}
+)
 
-def main(argv: list[str] | None = None) -> int:
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 2 the user's mistake, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in _COMMANDS:
+        module, name = _COMMANDS[argv[0]]
+        return _guarded(lambda: getattr(import_module(module), name)(argv[1:]), f"trainer {argv[0]}", "")
     arguments = make_parser().parse_args(argv)
+    return _guarded(
+        lambda: _train(arguments), "trainer", "; --resume continues after the last finished epoch"
+    )
+
+
+def _guarded(run: Callable[[], int], prog: str, if_interrupted: str) -> int:
     try:
-        return _run(arguments)
+        return run()
     except SplitwireError as error:
-        print(f"trainer: error: {error}", file=sys.stderr)
+        print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ntrainer: interrupted; --resume continues after the last finished epoch", file=sys.stderr)
+        print(f"\n{prog}: interrupted{if_interrupted}", file=sys.stderr)
         return 130
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _train(arguments: argparse.Namespace) -> int:
     config = config_from(arguments)
     if arguments.threads is not None and arguments.threads < 1:
         raise ConfigError(f"threads must be at least 1, got {arguments.threads}")

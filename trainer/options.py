@@ -32,6 +32,10 @@ examples:
       photos/train/<class>/*.jpg and photos/val/<class>/*.jpg
   trainer --edge-front 3 --edge-back 1 --resume
       the same command again, after an interruption
+
+afterwards:
+  trainer evaluate BUNDLE
+      accuracy and bytes over all test images, beside image files; trainer evaluate --help
 """
 
 

@@ -12,20 +12,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.codecs import CODECS, Codec
 from benchmarks.accuracy.report import CodecResult, Results
 from benchmarks.accuracy.served import Answer, classify_served
-from benchmarks.accuracy.whole import WholeNetwork
 from benchmarks.environment import Environment
 from benchmarks.processes import service
 from benchmarks.progress import progress
 from benchmarks.results import write_results
 from splitwire.bundle import Bundle
 from splitwire.errors import DatasetError, SplitwireError
+from trainer.codecs import PNG, WEBP_LOSSLESS, Codec, jpeg, webp
 from trainer.data import cifar10
 from trainer.data.dataset import Split
+from trainer.whole import WholeNetwork
 
-__all__ = ["compare", "main", "serve"]
+__all__ = ["CODECS", "compare", "main", "serve"]
+
+CODECS: tuple[Codec, ...] = (
+    PNG,
+    WEBP_LOSSLESS,
+    *(jpeg(quality) for quality in (95, 75, 50, 25)),
+    *(webp(quality) for quality in (90, 75, 50, 25)),
+)
 
 #: The edge's deadline, for machines that are busy with something else.
 _DEADLINE_MS = "60000"
@@ -68,7 +75,7 @@ def compare(bundle: Bundle, split: Split, answers: Sequence[Answer], codecs: Seq
 
     def through(codec: Codec) -> CodecResult:
         trips = progress(codec.name, map(codec.round_trip, split.images), len(split))
-        sizes, decoded = zip(*trips, strict=True)
+        sizes, _, decoded = zip(*trips, strict=True)
         accuracy = float((network.classify(decoded) == split.targets).mean())
         return CodecResult(codec.name, float(np.mean(sizes)), accuracy)
 

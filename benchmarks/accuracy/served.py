@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.codecs import PNG
 from benchmarks.rest import EdgeConnection
+from trainer.codecs import PNG
 
 __all__ = ["SIZES", "Answer", "classify_served"]
 
