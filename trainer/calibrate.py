@@ -41,6 +41,8 @@ class Calibration:
 
     def batch_norm(self) -> None:
         """Re-estimates all running statistics."""
+        # Estimating runs in training mode, where a boundary with a rate weight counts symbols as a step's.
+        self._network.set_rate_weight(0.0)
         reestimate_batch_norm(self._module, self._batches())
 
     @torch.no_grad()

@@ -172,6 +172,13 @@ def test_scales_are_renewed_and_then_frozen(tmp_path: Path, monkeypatch: pytest.
     assert same_bits(scales[1], scales[2])
 
 
+def test_estimating_statistics_is_no_step_whose_rate_counts(tmp_path: Path) -> None:
+    run = make(tmp_path, rate_weight=1.0)
+    run.network.set_rate_weight(1.0)
+    run.calibration.batch_norm()
+    assert run.network.update_rates() == 0.0
+
+
 def test_statistics_are_the_weights_own_at_every_evaluation(finished: Path) -> None:
     run = make(finished, epochs=1)
     run.resume()
