@@ -1,6 +1,6 @@
 """Statistics taken from a sample of the training images: BatchNorm's, and the boundaries' scales."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from splitwire.preprocess import Preprocess
 from trainer.batchnorm import reestimate_batch_norm
+from trainer.boundary import Boundary
 from trainer.data.dataset import Split
 from trainer.evaluate import image_batches
 from trainer.network import SplitNetwork
@@ -45,16 +46,34 @@ class Calibration:
         self._network.set_rate_weight(0.0)
         reestimate_batch_norm(self._module, self._batches())
 
-    @torch.no_grad()
-    def scales(self) -> None:
-        """Fixes the boundaries' scales, the uplink's first: the downlink sees activations behind it."""
-        self._module.eval()
+    def scales(self, stale: Collection[Boundary] | None = None) -> None:
+        """Fixes the scales of all boundaries or of those in `stale`.
+
+        The uplink's first: the downlink sees activations behind it.
+        """
         for boundary in self._network.boundaries:
-            if boundary.spec.quantized:
-                boundary.calibrating = True
-                for images in self._batches():
-                    self._module(images)
-                boundary.calibrate()
+            if stale is None or boundary in stale:
+                self._scale(boundary)
+
+    def stage(self, stale: Collection[Boundary]) -> None:
+        """As `scales`, after the boundaries were configured anew.
+
+        BatchNorm behind the uplink has yet to see what now crosses it, before the downlink is measured.
+        """
+        for boundary in self._network.boundaries:
+            if boundary in stale:
+                self.batch_norm()
+                self._scale(boundary)
+
+    @torch.no_grad()
+    def _scale(self, boundary: Boundary) -> None:
+        if not boundary.measured:
+            return
+        self._module.eval()
+        boundary.calibrating = True
+        for images in self._batches():
+            self._module(images)
+        boundary.calibrate()
 
     def _batches(self) -> Iterator[Tensor]:
         for images, _ in image_batches(self._split, self._preprocess, self._batch_size, self._order):

@@ -34,6 +34,7 @@ class RateModel(nn.Module):
 
     def __init__(self, channels: int, bits: int) -> None:
         super().__init__()
+        self.bits = bits
         self.register_buffer("frequencies", torch.full((channels, 1 << bits), 1.0 / (1 << bits)))
         self._counts: Tensor | None = None
 
