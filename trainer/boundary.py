@@ -17,12 +17,18 @@ from torchgpipe import is_recomputing
 from splitwire.plan import FLOAT_BITS, BoundarySpec
 from splitwire.tables import SymbolTables
 from trainer.config import BoundaryOptions
+from trainer.gradient import GradientQuantizer
+from trainer.observer import RootMeanSquare
 from trainer.rate import RateModel
+from trainer.straight_through import Quantized, StraightThrough
 
-__all__ = ["Boundary"]
+__all__ = ["LEAST_SCALE", "Boundary"]
 
 #: A channel that was silent during calibration gets this scale: any finite number serves.
 _SILENT = 1.0
+
+#: No scale is smaller, calibrated or learned.
+LEAST_SCALE = 1e-12
 
 
 class Boundary(nn.Module):
@@ -33,25 +39,45 @@ class Boundary(nn.Module):
         options: what to prune and how to quantize.
         signed: whether activations may be negative; unsigned ones use the whole grid above zero.
 
+    scale: float32 (C,), a parameter where ranges are learned. rms: what a dead zone is measured in.
     rate: what symbols cost, where there are symbols. rate_weight: what a bit of one sample adds to the loss;
     the backward pass then has that gradient too, so nothing but activations needs to cross the pipeline.
     """
 
     scale: Tensor
+    rms: Tensor
+    spec: BoundarySpec
 
     def __init__(self, shape: tuple[int, ...], options: BoundaryOptions, *, signed: bool) -> None:
         super().__init__()
-        quantized = options.bits != FLOAT_BITS
-        zero = 1 << (options.bits - 1) if quantized and signed else 0
-        self.spec = BoundarySpec(shape=shape, keep=options.keep, bits=options.bits, zero=zero)
-        self.clip = options.clip_or_default
-        self.kept = math.ceil(self.spec.keep * self.spec.elements)
-        self.calibrating = False
-        self.register_buffer("scale", torch.full((shape[0],), _SILENT))
-        self.rate = RateModel(shape, options.bits, zero) if quantized else None
+        self.shape, self.signed = shape, signed
+        self.learned = options.ranges == "learned" and options.bits != FLOAT_BITS
+        scale = torch.full((shape[0],), _SILENT)
+        if self.learned:
+            self.scale = nn.Parameter(scale)
+        else:
+            self.register_buffer("scale", scale)
+        if options.dead_zone > 0:
+            self.register_buffer("rms", torch.zeros(shape[0]))
+        self.rate: RateModel | None = None
         self.rate_weight = 0.0
-        self._squares = torch.zeros(shape[0], dtype=torch.float64)
-        self._count = 0
+        self.calibrating = False
+        self._observed = RootMeanSquare(shape[0])
+        self.configure(options)
+
+    def configure(self, options: BoundaryOptions) -> None:
+        """Does as `options` say from here on: a stage of the schedule. Other bits need other scales."""
+        quantized = options.bits != FLOAT_BITS
+        zero = 1 << (options.bits - 1) if quantized and self.signed else 0
+        self.spec = BoundarySpec(shape=self.shape, keep=options.keep, bits=options.bits, zero=zero)
+        self.clip, self.dead_zone = options.clip_or_default, options.dead_zone
+        self.kept = math.ceil(self.spec.keep * self.spec.elements)
+        bits = options.gradient_bits
+        self.gradient = None if bits is None else GradientQuantizer(bits)
+        if not quantized:
+            self.rate = None
+        elif self.rate is None or self.rate.bits != options.bits:
+            self.rate = RateModel(self.shape, options.bits, zero).to(self.scale.device)
 
     @property
     def steps(self) -> int:
@@ -59,37 +85,54 @@ class Boundary(nn.Module):
         levels = 1 << self.spec.bits
         return levels // 2 if self.spec.zero else levels - 1
 
+    @property
+    def top(self) -> int:
+        """The largest level that a symbol can stand for."""
+        return (1 << self.spec.bits) - 1 - self.spec.zero
+
+    @property
+    def off(self) -> bool:
+        """Whether activations cross as they are."""
+        return self.spec.off and self.dead_zone == 0.0
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything here depends on calibration."""
+        return self.spec.quantized or self.dead_zone > 0.0
+
     def forward(self, x: Tensor) -> Tensor:
         if self.calibrating:
-            self._observe(x)
+            self._observed.observe(x)
             return x
-        if self.spec.off:
+        if self.off and self.gradient is None:
             return x
-        y: Tensor = _StraightThrough.apply(x, self)  # type: ignore[no-untyped-call]
+        y: Tensor = StraightThrough.apply(x, self.scale, self)  # type: ignore[no-untyped-call]
         return y
 
     def quantize(self, x: Tensor) -> Tensor:
         """Activations, float32, to symbols of the same shape: uint8, or float32 if unquantized."""
-        return self._symbols(x)[0]
+        return self.apply_to(x).symbols
 
     def reconstruct(self, symbols: Tensor) -> Tensor:
         """Symbols to activations of the same shape, float32."""
         if not self.spec.quantized:
             return symbols
-        return (symbols.float() - self.spec.zero) * self._per_channel()
+        return (symbols.float() - self.spec.zero) * self._per_channel(self.scale)
 
     def fit_tables(self, symbols: Tensor) -> None:
         """Has the bundle's coder expect the like of `symbols`, (N, *shape) uint8."""
         tables = SymbolTables.fit(symbols.cpu().numpy(), bits=self.spec.bits, zero=self.spec.zero)
         self.spec = replace(self.spec, tables=tables)
 
+    @torch.no_grad()
     def calibrate(self) -> None:
         """Fixes the scales from what was observed since `calibrating` was set, and stops observing."""
-        rms = (self._squares / max(1, self._count)).sqrt().float()
-        scale = rms * self.clip / self.steps
-        self.scale.copy_(torch.where(scale > 1e-12, scale, _SILENT))
-        self._squares.zero_()
-        self._count = 0
+        rms = self._observed.take()
+        if self.spec.quantized:
+            scale = rms * self.clip / self.steps
+            self.scale.copy_(torch.where(scale > LEAST_SCALE, scale, _SILENT))
+        if self.dead_zone > 0.0:
+            self.rms.copy_(rms)
         self.calibrating = False
 
     def rate_gradient(self, x: Tensor, symbols: Tensor) -> Tensor | None:
@@ -99,56 +142,55 @@ class Boundary(nn.Module):
         rows = self.rate.rows(symbols)
         if not is_recomputing():  # checkpointing runs the forward pass twice
             self.rate.observe(rows, symbols)
-        scale = self._per_channel()
+        scale = self._per_channel(self.scale)
         return self.rate.slopes(rows, x / scale + self.spec.zero) * (self.rate_weight / scale)
 
-    def _symbols(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Symbols, and where the gradient passes: kept, and not clipped. Boolean, of x's shape."""
+    def apply_to(self, x: Tensor) -> Quantized:
+        """What becomes of `x`, float32, and where its gradient passes: kept, and not clipped."""
         keeps = self._keeps(x)
         # Not a product, which would turn pruned negatives into -0.0: a float that is not all zero bits.
-        pruned = x if self.spec.keep == 1.0 else torch.where(keeps, x, 0.0)
+        pruned = x if self.spec.keep == 1.0 and not self.dead_zone else torch.where(keeps, x, 0.0)
         if not self.spec.quantized:
-            return pruned, keeps
-        levels = torch.round(pruned / self._per_channel())
-        clipped = levels.clamp(-self.spec.zero, (1 << self.spec.bits) - 1 - self.spec.zero)
-        return (clipped + self.spec.zero).to(torch.uint8), keeps & (levels == clipped)
+            return Quantized(pruned, keeps, keeps, pruned)
+        levels = self._levels(pruned)
+        clipped = levels.clamp(-self.spec.zero, self.top)
+        return Quantized(
+            (clipped + self.spec.zero).to(torch.uint8), keeps, keeps & (levels == clipped), pruned
+        )
+
+    def _levels(self, pruned: Tensor) -> Tensor:
+        """The nearest level; with a dead zone the nearest outside of it, so that doing it twice is once."""
+        levels = torch.round(pruned / self._per_channel(self.scale))
+        if not self.dead_zone:
+            return levels
+        return torch.maximum(levels.abs(), self._least_level()) * pruned.sign()
 
     def _keeps(self, x: Tensor) -> Tensor:
-        """Whether an element is among its sample's `kept` largest magnitudes; ties at the edge all are.
+        """Whether an element crosses: by the dead zone, or by being among the `kept` largest of its sample.
 
-        A threshold, and not the indices, so that the answer never depends on how a sort breaks ties.
+        Ties at the edge all cross. A threshold, and not the indices, so that the answer never depends on how
+        a sort breaks ties.
         """
+        if self.dead_zone:
+            return x.abs() >= self._edge()
         if self.spec.keep == 1.0:
             return torch.ones_like(x, dtype=torch.bool)
         magnitude = x.abs().flatten(1)
         threshold = magnitude.topk(self.kept, dim=1, sorted=False).values.amin(1, keepdim=True)
         return (magnitude >= threshold).reshape(x.shape)
 
-    def _per_channel(self) -> Tensor:
-        return self.scale.view(-1, *[1] * (len(self.spec.shape) - 1))
+    def _edge(self) -> Tensor:
+        """The least magnitude outside of the dead zone; not above the least that is ever reconstructed."""
+        edge = self._per_channel(self.rms * self.dead_zone)
+        return (
+            torch.minimum(edge, self._least_level() * self._per_channel(self.scale))
+            if self.spec.quantized
+            else edge
+        )
 
-    def _observe(self, x: Tensor) -> None:
-        channels_last = x.detach().double().movedim(1, -1).flatten(0, -2)
-        self._squares += channels_last.square().sum(0).to(self._squares.device)
-        self._count += channels_last.size(0)
+    def _least_level(self) -> Tensor:
+        """Of what is kept. A learned scale may shrink below the dead zone: then the top level is."""
+        return self._per_channel((self.rms * self.dead_zone / self.scale).ceil().clamp(max=self.top))
 
-
-class _StraightThrough(torch.autograd.Function):
-    """The other side's view forward; backward the identity and the rate's gradient, if not pruned or clipped.
-
-    Source: Bengio et al., "Estimating or Propagating Gradients Through Stochastic Neurons", 2013. As a
-    function of its own, not x + (y - x).detach(), so that its value is exactly what serving computes.
-    """
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, boundary: Boundary) -> Tensor:
-        x = x.float()
-        symbols, passes = boundary._symbols(x)
-        ctx.save_for_backward(passes, boundary.rate_gradient(x, symbols))  # type: ignore[arg-type]  # None is allowed
-        return boundary.reconstruct(symbols)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
-        passes, rate = ctx.saved_tensors  # type: ignore[attr-defined]
-        gradient = gradients[0] if rate is None else gradients[0] + rate
-        return gradient * passes, None
+    def _per_channel(self, values: Tensor) -> Tensor:
+        return values.view(-1, *[1] * (len(self.spec.shape) - 1))

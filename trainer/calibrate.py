@@ -1,6 +1,6 @@
 """Statistics taken from a sample of the training images: BatchNorm's, the boundaries' scales and tables."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from splitwire.plan import BoundarySpec
 from splitwire.preprocess import Preprocess
 from splitwire.tables import MAX_CODED_BITS
 from trainer.batchnorm import reestimate_batch_norm
+from trainer.boundary import Boundary
 from trainer.data.dataset import Split
 from trainer.evaluate import image_batches, run_graph
 from trainer.network import SplitNetwork
@@ -46,18 +47,38 @@ class Calibration:
 
     def batch_norm(self) -> None:
         """Re-estimates all running statistics."""
+        # Estimating runs in training mode, where a boundary with a rate weight counts symbols as a step's.
+        self._network.set_rate_weight(0.0)
         reestimate_batch_norm(self._module, self._batches())
 
-    @torch.no_grad()
-    def scales(self) -> None:
-        """Fixes the boundaries' scales, the uplink's first: the downlink sees activations behind it."""
-        self._module.eval()
+    def scales(self, stale: Collection[Boundary] | None = None) -> None:
+        """Fixes the scales of all boundaries or of those in `stale`.
+
+        The uplink's first: the downlink sees activations behind it.
+        """
         for boundary in self._network.boundaries:
-            if boundary.spec.quantized:
-                boundary.calibrating = True
-                for images in self._batches():
-                    self._module(images)
-                boundary.calibrate()
+            if stale is None or boundary in stale:
+                self._scale(boundary)
+
+    def stage(self, stale: Collection[Boundary]) -> None:
+        """As `scales`, after the boundaries were configured anew.
+
+        BatchNorm behind the uplink has yet to see what now crosses it, before the downlink is measured.
+        """
+        for boundary in self._network.boundaries:
+            if boundary in stale:
+                self.batch_norm()
+                self._scale(boundary)
+
+    @torch.no_grad()
+    def _scale(self, boundary: Boundary) -> None:
+        if not boundary.measured:
+            return
+        self._module.eval()
+        boundary.calibrating = True
+        for images in self._batches():
+            self._module(images)
+        boundary.calibrate()
 
     @torch.no_grad()
     def tables(self) -> None:

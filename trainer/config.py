@@ -14,6 +14,7 @@ from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
 __all__ = [
     "CHECKPOINT_MODES",
     "OPTIMIZERS",
+    "RANGES",
     "RECIPES",
     "Bottleneck",
     "BoundaryOptions",
@@ -27,6 +28,9 @@ CHECKPOINT_MODES = ("never", "except_last", "always")
 
 #: What moves the weights of dense convolutions; everything else is SGD's.
 OPTIMIZERS = ("sgd", "muon")
+
+#: Where a boundary's scales come from: a sample of the training images, or from there on gradients.
+RANGES = ("calibrated", "learned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +68,20 @@ class BoundaryOptions:
     clip: largest representable magnitude, in root mean squares of the channel; None: by bits.
     A wide clip at few bits makes a coarse grid, most of whose symbols are zero: few bytes.
     bottleneck: what the activation is reduced to before; None: it crosses as it is.
+    dead_zone: magnitudes below so many root mean squares of the channel become zero; 0: none do.
+    ranges: one of RANGES. gradient_bits: width, 2 to 8, of the gradient that crosses back; None: float32.
 
     Raises:
-        ConfigError: a field is out of range.
+        ConfigError: a field is out of range, or keep and dead_zone contradict each other.
     """
 
     keep: float = 1.0
     bits: int = FLOAT_BITS
     clip: float | None = None
     bottleneck: Bottleneck | None = None
+    dead_zone: float = 0.0
+    ranges: str = "calibrated"
+    gradient_bits: int | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -81,6 +90,20 @@ class BoundaryOptions:
             raise ConfigError(str(error)) from None
         if self.clip is not None and not 0.1 <= self.clip <= 1000.0:
             raise ConfigError(f"clip must be from 0.1 to 1000 root mean squares, got {self.clip}")
+        _require(self.ranges in RANGES, "ranges", f"one of {', '.join(RANGES)}", self.ranges)
+        if self.gradient_bits is not None:
+            _require(2 <= self.gradient_bits <= 8, "gradient_bits", "2 to 8", self.gradient_bits)
+        self._check_dead_zone()
+
+    def _check_dead_zone(self) -> None:
+        most = self.clip_or_default if self.bits != FLOAT_BITS else 1000.0
+        expected = f"at least 0 and below the clip of {most:g} root mean squares"
+        _require(0.0 <= self.dead_zone < most, "dead_zone", expected, self.dead_zone)
+        if self.dead_zone > 0 and self.keep < 1:
+            raise ConfigError(
+                f"keep below 1 and a dead-zone both prune: choose one, got keep {self.keep:g} "
+                f"and dead-zone {self.dead_zone:g}"
+            )
 
     @property
     def clip_or_default(self) -> float:
@@ -135,6 +158,8 @@ class TrainConfig:
     dropout: float = 0.2
     rate_weight: float = 0.0
     rate_target: float | None = None
+    uncompressed_epochs: int = 0
+    anneal_epochs: int = 0
     calibration_epochs: int | None = None
     calibration_images: int = 2048
     seed: int = 0
@@ -169,6 +194,10 @@ class TrainConfig:
         if self.rate_target is not None:
             _require(0 < self.rate_target < math.inf, "rate-target", "above 0", self.rate_target)
             _require(self.rate_weight > 0, "rate-weight", "above 0 with a rate-target", self.rate_weight)
+        for name in ("uncompressed_epochs", "anneal_epochs"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        staged = "uncompressed-epochs and anneal-epochs together"
+        _require(self.settled_from < self.epochs, staged, f"below epochs ({self.epochs})", self.settled_from)
         if self.calibration_epochs is not None:
             _require(
                 self.calibration_epochs >= 1, "calibration_epochs", "at least 1", self.calibration_epochs
@@ -179,6 +208,11 @@ class TrainConfig:
         """The first epoch, from 0, whose scales are those of the epoch before."""
         return self.calibration_epochs if self.calibration_epochs is not None else (self.epochs + 1) // 2
 
+    @property
+    def settled_from(self) -> int:
+        """The first epoch, from 0, whose boundaries are those of the bundle; never after the last."""
+        return self.uncompressed_epochs + self.anneal_epochs
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -188,13 +222,16 @@ class TrainConfig:
         One that is not stored is of before the option existed, and had what is now its default.
         """
         mine = self.to_json()
-        return [f.name for f in fields(self) if mine[f.name] != other.get(f.name, _default(f))]
+        return [f.name for f in fields(self) if mine[f.name] != _stored(other, f)]
 
 
-def _default(option: Field[Any]) -> Any:
-    if option.default is not MISSING:
-        return option.default
-    return asdict(option.default_factory()) if option.default_factory is not MISSING else MISSING
+def _stored(config: dict[str, Any], option: Field[Any]) -> Any:
+    """What `config` says of `option`, or had to mean; the options of a boundary one by one."""
+    value = config.get(option.name, MISSING)
+    if option.default_factory is not MISSING:
+        default = asdict(option.default_factory())
+        return default | value if isinstance(value, dict) else default if value is MISSING else value
+    return option.default if value is MISSING else value
 
 
 def _require(holds: bool, name: str, expected: str, value: object) -> None:

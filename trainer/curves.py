@@ -36,6 +36,12 @@ _PANELS = (
     ),
 )
 
+#: Only of runs that have a schedule.
+_SCHEDULE = (
+    _Panel("kept fraction", {"uplink_keep": "uplink", "downlink_keep": "downlink"}, from_zero=True),
+    _Panel("bits per symbol", {"uplink_bits": "uplink", "downlink_bits": "downlink"}, from_zero=True),
+)
+
 
 class _Style(NamedTuple):
     color: str
@@ -48,15 +54,19 @@ _STYLES = (_Style("#0072b2", "-", "o"), _Style("#d55e00", "--", "s"))
 
 
 def draw_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write a PNG of loss, accuracy, learning rate and mean bytes by epoch.
+    """Write a PNG of loss, accuracy, learning rate and mean bytes by epoch; keep and bits, if scheduled.
 
     metrics: one mapping per epoch with `epoch` and any of train_loss, test_loss, train_accuracy,
-    test_accuracy (0..1), learning_rate, uplink_bytes, downlink_bytes; absent and None are left out.
+    test_accuracy (0..1), learning_rate, uplink_bytes, downlink_bytes, and of a schedule uplink_keep,
+    downlink_keep, uplink_bits, downlink_bits; absent and None are left out.
     """
+    scheduled = any(key in row for row in metrics for panel in _SCHEDULE for key in panel.lines)
+    panels = (*_PANELS, *_SCHEDULE) if scheduled else _PANELS
     # Without pyplot, whose figures are global and whose backend may want a display.
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    rows = len(panels) // 2
+    figure = Figure(figsize=(11, 3.5 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, panel in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
+    for axes, panel in zip(figure.subplots(rows, 2).flat, panels, strict=True):
         _draw(axes, panel, metrics)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=100)

@@ -74,6 +74,17 @@ class SplitNetwork(nn.Module):
         named = (("head", self.head), ("body", self.body), ("tail", self.tail))
         return OrderedDict((name, partition) for name, partition in named if len(partition))
 
+    def configure(self, uplink: BoundaryOptions, downlink: BoundaryOptions) -> None:
+        """A stage of the schedule, for the boundaries from here on; without a tail the downlink stays off."""
+        self.uplink.configure(uplink)
+        self.downlink.configure(downlink if self.plan.back else BoundaryOptions())
+
+    def seed_gradients(self, seed: int) -> None:
+        """Before each step, where gradients are compressed: what their rounding is drawn from."""
+        for index, boundary in enumerate(self.boundaries):
+            if boundary.gradient is not None:
+                boundary.gradient.seed((2 * seed + index) % 2**63)
+
     def set_rate_weight(self, loss_per_bit: float) -> None:
         for boundary in self.boundaries:
             boundary.rate_weight = loss_per_bit

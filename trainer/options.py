@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from splitwire.command_line import Parser
-from splitwire.plan import FLOAT_BITS, LAYERS, SplitPlan
-from trainer.config import CHECKPOINT_MODES, OPTIMIZERS, RECIPES, Bottleneck, BoundaryOptions, TrainConfig
+from splitwire.plan import LAYERS, SplitPlan
+from trainer.boundary_arguments import add_boundaries, boundary_from
+from trainer.config import CHECKPOINT_MODES, OPTIMIZERS, RECIPES, TrainConfig
 from trainer.data import DATASETS
 
 __all__ = ["config_from", "make_parser"]
@@ -43,7 +44,7 @@ def make_parser() -> Parser:
     """The command line of `trainer`."""
     parser = Parser("trainer", _DESCRIPTION, _EPILOG)
     _add_split(parser.add_argument_group("where to cut"))
-    _add_boundaries(parser.add_argument_group("what crosses (both boundaries, unless overridden for one)"))
+    add_boundaries(parser.add_argument_group("what crosses (both boundaries, unless overridden for one)"))
     _add_data(parser.add_argument_group("data"))
     _add_recipe(parser.add_argument_group("recipe (defaults in brackets depend on the data set)"))
     _add_pipeline(parser.add_argument_group("pipeline"))
@@ -64,57 +65,6 @@ def _add_split(group: _Group) -> None:
         required=True,
         metavar="M",
         help="last M layers on the edge; 0: the cloud answers with logits",
-    )
-
-
-def _add_boundaries(group: _Group) -> None:
-    group.add_argument(
-        "--keep",
-        type=float,
-        default=1.0,
-        metavar="F",
-        help="fraction of each activation kept, the largest; 1: no pruning (default: 1)",
-    )
-    group.add_argument(
-        "--bits",
-        type=int,
-        default=4,
-        metavar="B",
-        help=f"bits per symbol, 2 to 8; {FLOAT_BITS}: no quantization (default: 4)",
-    )
-    group.add_argument(
-        "--clip",
-        type=float,
-        metavar="R",
-        help="largest magnitude of the grid, in root mean squares of the channel (default: by bits)",
-    )
-    for which in ("uplink", "downlink"):
-        group.add_argument(f"--{which}-keep", type=float, metavar="F", help=f"--keep for the {which} alone")
-        group.add_argument(f"--{which}-bits", type=int, metavar="B", help=f"--bits for the {which} alone")
-        group.add_argument(f"--{which}-clip", type=float, metavar="R", help=f"--clip for the {which} alone")
-        group.add_argument(
-            f"--{which}-bottleneck",
-            metavar="C[/S]",
-            help=f"learned reduction of the {which} to C channels, each side divided by S (default: none)",
-        )
-    group.add_argument(
-        "--rate-weight",
-        type=float,
-        default=0.0,
-        metavar="L",
-        help="what 1,000 bytes of an image's symbols add to the loss (default: 0)",
-    )
-    group.add_argument(
-        "--rate-target",
-        type=float,
-        metavar="BYTES",
-        help="mean bytes an image, both boundaries together, that --rate-weight is steered towards",
-    )
-    group.add_argument(
-        "--calibration-epochs",
-        type=int,
-        metavar="E",
-        help="scales are renewed before each of the first E epochs, then frozen (default: half)",
     )
 
 
@@ -235,8 +185,8 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         learning_rate=chosen("learning_rate"),
         warmup_epochs=warmup,
         width=chosen("width"),
-        uplink=_boundary(arguments, "uplink"),
-        downlink=_boundary(arguments, "downlink"),
+        uplink=boundary_from(arguments, "uplink"),
+        downlink=boundary_from(arguments, "downlink"),
         optimizer=arguments.optimizer,
         matrix_learning_rate=arguments.matrix_learning_rate,
         momentum=arguments.momentum,
@@ -245,6 +195,8 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         dropout=arguments.dropout,
         rate_weight=arguments.rate_weight,
         rate_target=arguments.rate_target,
+        uncompressed_epochs=arguments.uncompressed_epochs,
+        anneal_epochs=arguments.anneal_epochs,
         calibration_epochs=arguments.calibration_epochs,
         calibration_images=recipe.calibration_images,
         seed=arguments.seed,
@@ -255,22 +207,4 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         bf16=arguments.bf16,
         channels_last=arguments.channels_last,
         image_size=arguments.image_size,
-    )
-
-
-def _boundary(arguments: argparse.Namespace, which: str) -> BoundaryOptions:
-    def chosen(name: str) -> float | None:
-        own: float | None = getattr(arguments, f"{which}_{name}")
-        both: float | None = getattr(arguments, name)
-        return both if own is None else own
-
-    keep, bits, clip = chosen("keep"), chosen("bits"), chosen("clip")
-    assert keep is not None
-    assert bits is not None
-    bottleneck = getattr(arguments, f"{which}_bottleneck")
-    return BoundaryOptions(
-        keep=keep,
-        bits=int(bits),
-        clip=clip,
-        bottleneck=None if bottleneck is None else Bottleneck.parse(bottleneck),
     )

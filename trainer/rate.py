@@ -38,7 +38,7 @@ class RateModel(nn.Module):
     def __init__(self, shape: tuple[int, ...], bits: int, zero: int) -> None:
         super().__init__()
         size = (shape[0], context_count(len(shape)), 1 << bits)
-        self.zero = zero
+        self.bits, self.zero = bits, zero
         self.register_buffer("frequencies", torch.full(size, 1.0 / size[2]))
         self._counts: Tensor | None = None
 

@@ -75,7 +75,9 @@ def _outline(network: SplitNetwork) -> str:
         lines.append(f"  {side} {span}")
     for side, boundary in zip(("uplink  ", "downlink"), network.boundaries, strict=True):
         spec = boundary.spec
-        how = "off" if spec.off else f"keep {spec.keep:g}, {spec.bits} bits"
+        how = "off" if boundary.off else f"keep {spec.keep:g}, {spec.bits} bits"
+        if boundary.dead_zone > 0:
+            how += f", dead zone {boundary.dead_zone:g}"
         shape = "x".join(str(d) for d in spec.shape)
         lines.append(f"  {side} {shape}, {how}, {spec.raw_bytes:,} B as float32")
     return "\n".join(lines)

@@ -2,6 +2,9 @@
 
     each epoch:  calibrate scales, until frozen -> train -> re-estimate BatchNorm -> evaluate -> checkpoint
 
+An epoch is evaluated with the boundaries it was trained with: before the schedule has settled, with less than
+the bundle's. Its row in the metrics says with which.
+
 All randomness of an epoch comes from (seed, epoch), so a checkpoint needs no generator states.
 """
 
@@ -30,6 +33,7 @@ from trainer.model import MobileNetV2, ModelSpec
 from trainer.network import SplitNetwork
 from trainer.optimizer import SplitOptimizer
 from trainer.pipeline import build_pipeline
+from trainer.schedule import scheduled, stage, stale
 
 __all__ = ["Trainer", "learning_rate"]
 
@@ -131,19 +135,31 @@ class Trainer:
             different = self.config.differences(json.loads(state["config"]))
             if different:
                 raise CheckpointError(f"{path} was made with other options: {', '.join(different)}")
+            metrics = [json.loads(row) for row in state["metrics"]]
+            self.network.configure(*stage(self.config, len(metrics) - 1))  # what the rate's tables are of
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.rate_weight = float(state["rate_weight"])
-            self.metrics = [json.loads(row) for row in state["metrics"]]
+            self.metrics = metrics
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"{path} is not a checkpoint of this network: {error}") from error
         self._publish()
 
+    def _enter(self, epoch: int) -> None:
+        """Sets the boundaries to the epoch's stage, and their scales to the activations that cross now."""
+        before, now = stage(self.config, epoch - 1), stage(self.config, epoch)
+        self.network.configure(*now)
+        boundaries = zip(self.network.boundaries, stale(self.config, epoch), strict=True)
+        renewed = [boundary for boundary, is_stale in boundaries if is_stale]
+        if epoch == 0:
+            self.calibration.batch_norm()
+        if before == now:
+            self.calibration.scales(renewed)
+        else:
+            self.calibration.stage(renewed)
+
     def _train_epoch(self, epoch: int) -> _Totals:
-        if epoch < self.config.frozen_from:
-            if epoch == 0:
-                self.calibration.batch_norm()
-            self.calibration.scales()
+        self._enter(epoch)
         self.pipeline.train()
         torch.manual_seed(_epoch_seed(self.config.seed, epoch))
         totals = _Totals()
@@ -154,6 +170,7 @@ class Trainer:
             leave=False,
         ) as bar:
             for step, (images, targets) in enumerate(self._batches(epoch)):
+                self.network.seed_gradients(_step_seed(self.config.seed, epoch, step))
                 self._step(images, targets, totals, at=epoch + step / self.steps_per_epoch)
                 bar.set_postfix(loss=f"{totals.loss / totals.images:.3f}", refresh=False)
                 bar.update()
@@ -185,18 +202,20 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step(learning_rate(self.config, at) / self.config.learning_rate)
-        self._account(totals, self.network.update_rates(), len(targets))
+        self._account(totals, len(targets), at)
         totals.loss += value * len(targets)
         totals.correct += int((logits.argmax(1) == targets).sum())
         totals.images += len(targets)
 
-    def _account(self, totals: _Totals, bits: float, images: int) -> None:
+    def _account(self, totals: _Totals, images: int, at: float) -> None:
         """Adds up the estimated rate, and moves its weight towards what makes it the target's.
 
-        The weight is the multiplier of a constraint, found by dual ascent on its logarithm.
+        The weight is the multiplier of a constraint, found by dual ascent on its logarithm. It stays until
+        the boundaries are those that the target is of.
         """
+        bits = self.network.update_rates()
         totals.estimated_bits += bits
-        if self.config.rate_target is not None:
+        if self.config.rate_target is not None and at >= self.config.settled_from:
             excess = bits / 8 / images / self.config.rate_target - 1.0
             self.rate_weight *= math.exp(_RATE_GAIN * max(-1.0, min(1.0, excess)))
 
@@ -212,7 +231,9 @@ class Trainer:
             "uplink_bytes": result.uplink_bytes,
             "downlink_bytes": result.downlink_bytes,
         }
-        if self.config.rate_weight > 0:
+        if scheduled(self.config):
+            row |= self._stage_row()
+        if totals.estimated_bits > 0:
             row["estimated_bytes"] = totals.estimated_bits / 8 / totals.images
             row["rate_weight"] = self.rate_weight
         self.metrics.append(row)
@@ -226,6 +247,14 @@ class Trainer:
         save_checkpoint(self.folder / CHECKPOINT, state)
         self._publish()
         print(_line(row, self.config.epochs), flush=True)
+
+    def _stage_row(self) -> dict[str, float]:
+        """With which boundaries the epoch was trained and evaluated."""
+        row: dict[str, float] = {}
+        for link, boundary in zip(("uplink", "downlink"), self.network.boundaries, strict=True):
+            row |= {f"{link}_keep": boundary.spec.keep, f"{link}_bits": boundary.spec.bits}
+            row[f"{link}_dead_zone"] = boundary.dead_zone
+        return row
 
     def _publish(self) -> None:
         """Renews what is shown of the metrics; the checkpoint has them too, in case this is interrupted."""
@@ -255,6 +284,10 @@ def learning_rate(config: TrainConfig, epoch: float) -> float:
 
 def _epoch_seed(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch) % 2**63
+
+
+def _step_seed(seed: int, epoch: int, step: int) -> int:
+    return (_epoch_seed(seed, epoch) * 1_000_003 + step) % 2**63
 
 
 def _line(row: dict[str, Any], epochs: int) -> str:

@@ -12,7 +12,7 @@ from splitwire.frame import decode, encode
 from splitwire.plan import FLOAT_BITS
 from tests.trainer.networks import same_bits
 from trainer.boundary import Boundary
-from trainer.config import BoundaryOptions
+from trainer.config import RANGES, BoundaryOptions
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,17 @@ def calibrated(shape: tuple[int, ...], options: BoundaryOptions, *, signed: bool
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, bits: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8, FLOAT_BITS)) -> Case:
+def cases(
+    draw: st.DrawFn, *, bits: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8, FLOAT_BITS), dead_zones: bool = True
+) -> Case:
     shape = draw(st.one_of(st.tuples(*[st.integers(1, 7)] * 3), st.tuples(st.integers(1, 60))))
     keep = draw(st.one_of(st.just(1.0), st.floats(0.001, 1.0)))
-    options = BoundaryOptions(keep, draw(st.sampled_from(bits)), draw(st.none() | st.floats(0.1, 20.0)))
+    width, clip = draw(st.sampled_from(bits)), draw(st.none() | st.floats(0.1, 20.0))
+    share = draw(st.sampled_from([0.0, 0.2, 0.7, 0.99])) if dead_zones and keep == 1.0 else 0.0
+    ranges = draw(st.sampled_from(RANGES))
+    options = BoundaryOptions(
+        keep, width, clip, dead_zone=share * BoundaryOptions(1.0, width, clip).clip_or_default, ranges=ranges
+    )
     rows, signed, seed = draw(st.integers(1, 4)), draw(st.booleans()), draw(st.integers(0, 2**31))
     x = random_activations(shape, rows=rows, signed=signed, seed=seed)
     return Case(calibrated(shape, options, signed=signed, on=x), x)
@@ -88,14 +95,15 @@ def test_zero_is_exact_and_symbols_are_in_range(case: Case) -> None:
 
 @given(cases(bits=(2, 3, 4, 5, 6, 7, 8)))
 def test_what_is_kept_and_not_clipped_is_off_by_half_a_step_at_most(case: Case) -> None:
+    """By less than a step next to a dead zone: what is just outside must not be rounded into it."""
     y = case.boundary(case.x)
-    _, passes = case.boundary._symbols(case.x)
+    passes = case.boundary.apply_to(case.x).passes
     step = case.boundary.scale.view(-1, *[1] * (case.x.ndim - 2)).expand_as(case.x)
     error = (y - case.x).abs()
-    assert bool((error <= step * 0.5 * (1 + 1e-4))[passes].all())
+    assert bool((error <= step * (1.0 if case.boundary.dead_zone else 0.5) * (1 + 1e-4))[passes].all())
 
 
-@given(cases())
+@given(cases(dead_zones=False))
 def test_the_largest_of_each_sample_are_kept(case: Case) -> None:
     boundary = case.boundary
     n = boundary.spec.elements
@@ -183,7 +191,7 @@ def test_the_gradient_passes_straight_where_nothing_was_lost(case: Case) -> None
     x = case.x.clone().requires_grad_()
     towards = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     (case.boundary(x) * towards).sum().backward()
-    _, passes = case.boundary._symbols(case.x)
+    passes = case.boundary.apply_to(case.x).passes
     assert x.grad is not None
     assert torch.equal(x.grad, towards * passes)
 
@@ -196,6 +204,86 @@ def test_the_gradient_stops_where_pruned_or_clipped() -> None:
     assert y.tolist() == [[-2.0, 1.0, 1.0, 0.0, 0.0, 0.0]]
     assert x.grad is not None
     assert x.grad.tolist() == [[0.0, 0.0, 1.0, 0.0, 0.0, 0.0]]
+
+
+@given(cases())
+def test_below_the_dead_zone_everything_is_zero(case: Case) -> None:
+    boundary = case.boundary
+    if not boundary.dead_zone:
+        return
+    edge = (boundary.rms * boundary.dead_zone).view(-1, *[1] * (case.x.ndim - 2))
+    if boundary.spec.quantized:  # a grid may end below: its largest level is never pruned
+        edge = edge.minimum(boundary.top * boundary.scale.view_as(edge))
+    inside = case.x.abs() < edge * (1 - 1e-6)
+    outside = case.x.abs() > edge * (1 + 1e-6)
+    symbols = boundary.quantize(case.x)
+    assert bool((symbols[inside] == boundary.spec.zero).all())
+    assert bool((symbols[outside] != boundary.spec.zero).all())
+    assert bool((boundary.apply_to(case.x).passes & inside).logical_not().all())
+
+
+def with_dead_zone(threshold: float, *, bits: int = 4) -> Boundary:
+    """Signed, of one channel whose root mean square and scale are 1."""
+    boundary = Boundary((1, 1, 7), BoundaryOptions(bits=bits, dead_zone=threshold), signed=True)
+    boundary.rms.fill_(1.0)
+    return boundary
+
+
+def test_levels_next_to_the_dead_zone_are_outside_of_it() -> None:
+    boundary = with_dead_zone(1.2)
+    x = torch.tensor([[[[1.1, 1.2, -1.3, 1.6, 2.6, -0.4, 20.0]]]], requires_grad=True)
+    y = boundary(x)
+    y.sum().backward()
+    assert y.flatten().tolist() == [0.0, 2.0, -2.0, 2.0, 3.0, 0.0, 7.0]
+    assert x.grad is not None
+    assert x.grad.flatten().tolist() == [0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]
+
+
+def test_a_dead_zone_beyond_a_grid_that_shrank_leaves_its_largest_level() -> None:
+    boundary = with_dead_zone(2.4)
+    boundary.scale.fill_(0.1)
+    x = torch.tensor([0.6, 0.8, 2.0, 3.0, -0.6, -0.8, -9.0]).view(1, 1, 1, 7)
+    expected = torch.tensor([0.0, 0.7, 0.7, 0.7, 0.0, -0.8, -0.8]).view_as(x)
+    torch.testing.assert_close(boundary(x), expected)
+    torch.testing.assert_close(boundary(boundary(x)), expected)
+
+
+def test_plain_images_cost_fewer_bytes_with_a_dead_zone() -> None:
+    """Top-k keeps as much of every image; that is the point of the alternative."""
+    x = random_activations((8, 8, 8), rows=2, signed=True, seed=3)
+    x[1] *= 0.1
+    boundary = calibrated((8, 8, 8), BoundaryOptions(bits=4, dead_zone=1.0), signed=True, on=x[:1])
+    full, plain = (
+        len(encode(boundary.quantize(sample[None]).numpy(), boundary.spec).payload) for sample in x
+    )
+    assert plain < full / 4
+
+
+def test_a_dead_zone_travels_with_the_state() -> None:
+    x = random_activations((3, 4, 4), rows=2, signed=True, seed=2)
+    options = BoundaryOptions(bits=4, dead_zone=0.8)
+    boundary = calibrated((3, 4, 4), options, signed=True, on=x)
+    other = Boundary((3, 4, 4), options, signed=True)
+    other.load_state_dict(boundary.state_dict())
+    assert same_bits(other(x), boundary(x))
+
+
+def test_configured_anew_as_if_made_so() -> None:
+    """But for the scales, which must be calibrated again where bits change."""
+    x = random_activations((3, 4, 4), rows=2, signed=True, seed=4)
+    target = BoundaryOptions(bits=3, dead_zone=0.7)
+    boundary = Boundary((3, 4, 4), target, signed=True)
+    for options in (BoundaryOptions(), BoundaryOptions(bits=8), BoundaryOptions(keep=0.3), target):
+        boundary.configure(options)
+        boundary.calibrating = True
+        boundary(x)
+        boundary.calibrate()
+        made = calibrated((3, 4, 4), options, signed=True, on=x)
+        assert same_bits(boundary(x), made(x))
+        assert boundary.spec == made.spec
+        assert (boundary.rate is None) == (made.rate is None)
+    assert boundary.rate is not None
+    assert boundary.rate.frequencies.shape == (3, 9, 8)
 
 
 def test_off_is_the_identity() -> None:

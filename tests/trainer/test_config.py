@@ -29,6 +29,12 @@ from trainer.data import DATASETS
         ({"rate_weight": float("inf")}, "rate-weight must be at least 0, got inf"),
         ({"rate_target": 0.0}, "rate-target must be above 0, got 0.0"),
         ({"rate_target": 9.0}, "rate-weight must be above 0 with a rate-target, got 0.0"),
+        ({"uncompressed_epochs": -1}, "uncompressed-epochs must be at least 0, got -1"),
+        ({"anneal_epochs": -1}, "anneal-epochs must be at least 0, got -1"),
+        (
+            {"uncompressed_epochs": 1, "anneal_epochs": 2},
+            r"uncompressed-epochs and anneal-epochs together must be below epochs \(3\), got 3",
+        ),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
         ({"weight_decay": -1e-9}, "weight-decay must be at least 0, got -1e-09"),
         ({"label_smoothing": 1.0}, r"label-smoothing must be in \[0, 1\), got 1.0"),
@@ -54,6 +60,19 @@ def test_options_out_of_range(changes: dict[str, Any], message: str) -> None:
         ({"bits": 16}, "bits must be 2 to 8, or 32 for none, got 16"),
         ({"clip": 0.0}, "clip must be from 0.1 to 1000 root mean squares, got 0.0"),
         ({"clip": float("inf")}, "clip must be from 0.1 to 1000"),
+        ({"dead_zone": -0.1}, "dead-zone must be at least 0 and below the clip"),
+        ({"dead_zone": float("nan")}, "dead-zone must be at least 0 and below the clip"),
+        (
+            {"dead_zone": 3.0, "bits": 4},
+            "dead-zone must be at least 0 and below the clip of 3 root mean squares, got 3.0",
+        ),
+        (
+            {"dead_zone": 0.5, "keep": 0.25, "bits": 4},
+            "keep below 1 and a dead-zone both prune: choose one, got keep 0.25 and dead-zone 0.5",
+        ),
+        ({"ranges": "guessed"}, "ranges must be one of calibrated, learned, got 'guessed'"),
+        ({"gradient_bits": 1}, "gradient-bits must be 2 to 8, got 1"),
+        ({"gradient_bits": 9}, "gradient-bits must be 2 to 8, got 9"),
     ],
 )
 def test_boundaries_out_of_range(options: dict[str, Any], message: str) -> None:
@@ -78,6 +97,15 @@ def test_an_option_that_did_not_exist_had_its_default() -> None:
     del stored["optimizer"], stored["uplink"]
     assert make_config().differences(stored) == ["uplink"]
     assert make_config(optimizer="muon", uplink=BoundaryOptions()).differences(stored) == ["optimizer"]
+
+
+def test_an_option_of_a_boundary_that_did_not_exist_had_its_default() -> None:
+    stored = json.loads(json.dumps(make_config().to_json()))
+    for name in ("dead_zone", "ranges", "gradient_bits"):
+        del stored["uplink"][name]
+    assert make_config().differences(stored) == []
+    uplink = replace(make_config().uplink, ranges="learned")
+    assert make_config(uplink=uplink).differences(stored) == ["uplink"]
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,10 @@ def draw(metrics: list[dict[str, Any]], path: Path) -> NDArray[np.uint8]:
         return np.asarray(picture.convert("RGB"))
 
 
-def inked(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """For each of the 2 x 2 panels: whether the train or uplink colour, and the other one, are in it."""
-    height, width = picture.shape[0] // 2, picture.shape[1] // 2
-    panels = picture[: height * 2, : width * 2].reshape(2, height, 2, width, 3).transpose(0, 2, 1, 3, 4)
+def inked(picture: NDArray[np.uint8], *, rows: int = 2) -> NDArray[np.bool_]:
+    """For each of the rows x 2 panels: whether the train or uplink colour, and the other one, are in it."""
+    height, width = picture.shape[0] // rows, picture.shape[1] // 2
+    panels = picture[: height * rows, : width * 2].reshape(rows, height, 2, width, 3).transpose(0, 2, 1, 3, 4)
     colours = np.array([[0x00, 0x72, 0xB2], [0xD5, 0x5E, 0x00]])
     return np.stack([(panels == colour).all(-1).any((2, 3)) for colour in colours], axis=-1)
 
@@ -44,6 +44,14 @@ def inked(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def test_every_line_is_drawn(tmp_path: Path) -> None:
     picture = draw([row(epoch) for epoch in range(1, 11)], tmp_path / "curves.png")
     assert inked(picture).tolist() == [[[True, True], [True, True]], [[True, False], [True, True]]]
+
+
+def test_a_schedule_has_panels_of_its_own(tmp_path: Path) -> None:
+    steps = {"uplink_keep": 0.5, "downlink_keep": 1.0, "uplink_bits": 8, "downlink_bits": 3}
+    plain = draw([row(1), row(2)], tmp_path / "plain.png")
+    picture = draw([row(1, **steps), row(2, **steps)], tmp_path / "curves.png")
+    assert picture.shape[0] * 2 == plain.shape[0] * 3
+    assert inked(picture, rows=3)[2].all()
 
 
 @pytest.mark.parametrize("absent", [{"uplink_bytes": None, "downlink_bytes": None}, {}])

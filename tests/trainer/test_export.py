@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from splitwire.bundle import Bundle
 from splitwire.engine import Engine
@@ -17,11 +17,13 @@ from splitwire.plan import SplitPlan
 from tests.trainer.networks import CLASSES, SIZE, make_dataset, make_images, make_model, make_network
 from trainer.boundary import Boundary
 from trainer.config import BoundaryOptions
-from trainer.export import export_bundle, export_graphs
+from trainer.export import export_bundle, export_graph, export_graphs
 from trainer.network import SplitNetwork
 
 PLANS = [SplitPlan(*plan) for plan in ((1, 0), (1, 1), (3, 1), (2, 17), (11, 1), (19, 0))]
 COARSE, FINE = BoundaryOptions(bits=3), BoundaryOptions(bits=8)
+DEAD = BoundaryOptions(bits=4, dead_zone=0.8, ranges="learned")
+DEAD_FLOATS = BoundaryOptions(dead_zone=0.8)
 PRUNED, FLOATS = BoundaryOptions(keep=0.1, bits=8), BoundaryOptions(keep=0.3)
 
 #: How far torch and ONNX Runtime may differ: they sum in other orders, and BatchNorm is folded in. Of the
@@ -62,6 +64,8 @@ def assert_same_symbols(found: NDArray[Any], activation: Tensor, boundary: Bound
             1, keepdim=True
         )
         rounds |= ((magnitude - least).abs() < TOLERANCE * magnitude.max()).view_as(rounds)
+    if boundary.dead_zone:
+        rounds |= (activation.abs() - boundary._edge()).abs() < TOLERANCE * activation.abs().max()
     assert not bool((differ & ~rounds).any())
     assert float(differ.float().mean()) < 1e-2
 
@@ -98,7 +102,8 @@ def test_with_boundaries_symbol_for_symbol(plan: SplitPlan) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uplink", "downlink"), [(PRUNED, PRUNED), (FLOATS, COARSE), (BoundaryOptions(keep=0.2, bits=4), FLOATS)]
+    ("uplink", "downlink"),
+    [(PRUNED, PRUNED), (FLOATS, COARSE), (BoundaryOptions(keep=0.2, bits=4), FLOATS), (DEAD, DEAD)],
 )
 def test_every_kind_of_boundary(uplink: BoundaryOptions, downlink: BoundaryOptions) -> None:
     network, images = make_network(uplink=uplink, downlink=downlink), make_images(5)
@@ -132,7 +137,9 @@ def seen_by_the_layers(graph: bytes) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
 
 @pytest.mark.parametrize("plan", [SplitPlan(1, 1), SplitPlan(3, 1), SplitPlan(18, 1)], ids=str)
-@pytest.mark.parametrize("options", [COARSE, FINE, PRUNED, FLOATS], ids=["3", "8", "pruned", "floats"])
+@pytest.mark.parametrize(
+    "options", [COARSE, FINE, PRUNED, FLOATS, DEAD], ids=["3", "8", "pruned", "floats", "dead zone"]
+)
 def test_the_layers_see_what_training_simulated(plan: SplitPlan, options: BoundaryOptions) -> None:
     """Bit for bit, on either side: of every symbol that there is, and of real activations."""
     network = make_network(plan, uplink=options, downlink=options)
@@ -147,7 +154,40 @@ def test_the_layers_see_what_training_simulated(plan: SplitPlan, options: Bounda
             assert seen(every.numpy()).tobytes() == boundary.reconstruct(every).numpy().tobytes(), name
 
 
-@pytest.mark.parametrize("options", [COARSE, PRUNED, FLOATS], ids=["3", "pruned", "floats"])
+class Quantize(nn.Module):
+    """What a boundary makes of activations, as a graph of its own."""
+
+    def __init__(self, boundary: Boundary) -> None:
+        super().__init__()
+        self.boundary = boundary
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.boundary.quantize(x)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize(
+    "options",
+    [DEAD, DEAD_FLOATS, BoundaryOptions(bits=2, dead_zone=1.9), COARSE, PRUNED],
+    ids=["dead zone", "floats", "wide", "3", "pruned"],
+)
+def test_of_the_same_activations_the_same_symbols(options: BoundaryOptions, signed: bool) -> None:
+    """Bit for bit, by ONNX Runtime: nothing but the boundary is in the graph, so no sum has another order."""
+    boundary = Boundary((5, 6, 7), options, signed=signed)
+    sizes = torch.tensor([1e-3, 0.1, 1.0, 7.0, 300.0]).view(5, 1, 1)
+    x = sizes * torch.randn((9, 5, 6, 7), generator=torch.Generator().manual_seed(0))
+    x = x if signed else x.relu()
+    boundary.calibrating = True
+    boundary(x)
+    boundary.calibrate()
+    engine = Engine(export_graph(Quantize(boundary), x))
+    assert engine.run(x.numpy()).tobytes() == boundary.quantize(x).numpy().tobytes()
+    assert engine.run(x[3:4].numpy()).tobytes() == boundary.quantize(x)[3:4].numpy().tobytes()
+
+
+@pytest.mark.parametrize(
+    "options", [COARSE, PRUNED, FLOATS, DEAD], ids=["3", "pruned", "floats", "dead zone"]
+)
 @pytest.mark.parametrize("size", [16, 32])
 def test_one_image_gives_the_same_symbols_in_any_batch(options: BoundaryOptions, size: int) -> None:
     network = make_network(uplink=options, downlink=options, size=size)

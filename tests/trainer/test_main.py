@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,11 @@ def test_help_is_a_page_that_mentions_everything(capsys: pytest.CaptureFixture[s
     assert ended.value.code == 0
     page = capsys.readouterr().out
     options = set(re.findall(r"--[a-z0-9-]+", page))
-    both = ("keep", "bits", "clip")
+    both = ("keep", "bits", "clip", "dead-zone")
     assert options >= {f"--{which}-{name}" for which in ("uplink", "downlink") for name in both}
     assert options >= {
         *("--edge-front", "--edge-back", "--keep", "--bits", "--clip", "--calibration-epochs"),
+        *("--dead-zone", "--ranges", "--gradient-bits", "--uncompressed-epochs", "--anneal-epochs"),
         *("--dataset", "--data", "--no-download", "--image-size"),
         *("--epochs", "--batch-size", "--lr", "--warmup-epochs", "--width", "--momentum", "--weight-decay"),
         *("--label-smoothing", "--dropout", "--seed", "--bf16", "--channels-last", "--threads"),
@@ -88,6 +90,10 @@ def test_help_and_mistakes_do_not_wait_for_torch() -> None:
         ((*SPLIT, "--keep", "0"), "keep must be above 0 and at most 1, got 0.0"),
         ((*SPLIT, "--uplink-keep", "nan"), "keep must be above 0 and at most 1, got nan"),
         ((*SPLIT, "--clip", "-1"), "clip must be from 0.1 to 1000"),
+        ((*SPLIT, "--keep", "0.5", "--dead-zone", "1"), "got keep 0.5 and dead-zone 1"),
+        ((*SPLIT, "--uplink-dead-zone", "5"), "dead-zone must be at least 0 and below the clip"),
+        ((*SPLIT, "--gradient-bits", "1"), "gradient-bits must be 2 to 8, got 1"),
+        ((*SPLIT, "--epochs", "3", "--anneal-epochs", "3"), "must be below epochs (3), got 3"),
         ((*SPLIT, "--epochs", "0"), "epochs must be at least 1, got 0"),
         ((*SPLIT, "--batch-size", "0"), "batch-size must be at least 1, got 0"),
         ((*SPLIT, "--batch-size", "30"), "batch-size must be a multiple of chunks (4), got 30"),
@@ -156,6 +162,16 @@ def test_one_boundary_can_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (config.uplink.clip, config.downlink.clip) == (4.0, 6.5)
     assert not config.channels_last
     assert config.uplink.bits == 32
+
+
+def test_ways_to_train_a_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = ("--uncompressed-epochs", "2", "--anneal-epochs", "3", "--epochs", "9")
+    codec = ("--uplink-keep", "0.5", "--downlink-dead-zone", "0.7", "--ranges", "learned")
+    config = configured(monkeypatch, *schedule, *codec, "--gradient-bits", "5")
+    assert (config.uncompressed_epochs, config.anneal_epochs) == (2, 3)
+    both = BoundaryOptions(bits=4, ranges="learned", gradient_bits=5)
+    assert config.uplink == replace(both, keep=0.5)
+    assert config.downlink == replace(both, dead_zone=0.7)
 
 
 def test_fewer_epochs_than_the_recipe_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from trainer.network import SplitNetwork
 
 PRUNED = BoundaryOptions(keep=0.3, bits=8)
 COARSE = BoundaryOptions(bits=3)
+DEAD = BoundaryOptions(bits=4, dead_zone=0.8, ranges="learned")
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,9 @@ def test_transparent_under_every_plan() -> None:
 @pytest.mark.parametrize(
     "plan", [SplitPlan(1, 0), SplitPlan(3, 1), SplitPlan(11, 1), SplitPlan(4, 10), SplitPlan(19, 0)]
 )
-@pytest.mark.parametrize(("uplink", "downlink"), [(PRUNED, PRUNED), (COARSE, PRUNED), (COARSE, COARSE)])
+@pytest.mark.parametrize(
+    ("uplink", "downlink"), [(PRUNED, PRUNED), (COARSE, PRUNED), (COARSE, COARSE), (DEAD, DEAD)]
+)
 def test_serving_sees_what_training_simulates(
     plan: SplitPlan, uplink: BoundaryOptions, downlink: BoundaryOptions
 ) -> None:
@@ -117,6 +120,13 @@ def test_state_names_do_not_change() -> None:
     assert names[:4] == ["uplink.scale", "downlink.scale", "head.stem.0.weight", "head.stem.1.weight"]
     assert {"head.uplink.scale", "body.downlink.scale", "tail.classifier.1.weight"} <= set(names)
     assert len(names) == 314 + 4
+
+
+def test_without_a_tail_no_stage_turns_the_downlink_on() -> None:
+    network = make_network(SplitPlan(3, 0), uplink=COARSE)
+    network.configure(PRUNED, COARSE)
+    assert (network.uplink.spec.keep, network.uplink.spec.bits) == (0.3, 8)
+    assert network.downlink.spec.off
 
 
 def test_bfloat16_is_for_training_alone() -> None:

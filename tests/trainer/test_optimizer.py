@@ -4,9 +4,12 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.networks import make_config, make_images, make_network, same_bits, tensors
+from tests.trainer.networks import OFF, make_config, make_images, make_network, same_bits, tensors
+from trainer.config import BoundaryOptions
 from trainer.network import SplitNetwork
 from trainer.optimizer import SplitOptimizer
+
+LEARNED = BoundaryOptions(bits=4, ranges="learned")
 
 
 def take_steps(network: SplitNetwork, optimizer: SplitOptimizer, scales: list[float]) -> None:
@@ -18,13 +21,14 @@ def take_steps(network: SplitNetwork, optimizer: SplitOptimizer, scales: list[fl
 
 
 def make(**options: Any) -> tuple[SplitNetwork, SplitOptimizer]:
-    network = make_network()
+    network = make_network(uplink=options.get("uplink", OFF), downlink=options.get("downlink", OFF))
     return network, SplitOptimizer(network, make_config(**options))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "muon"])
-def test_every_parameter_moves_once(optimizer: str) -> None:
-    network, optimizer_ = make(optimizer=optimizer)
+@pytest.mark.parametrize("boundary", [OFF, LEARNED], ids=["off", "learned"])
+def test_every_parameter_moves_once(optimizer: str, boundary: BoundaryOptions) -> None:
+    network, optimizer_ = make(optimizer=optimizer, uplink=boundary, downlink=boundary)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     take_steps(network, optimizer_, [1.0])
     assert all(not same_bits(p, before[name]) for name, p in network.named_parameters())
@@ -63,6 +67,38 @@ def test_sgd_at_its_scale_is_torchs(optimizer: str) -> None:
     theirs.step()
     name = "tail.classifier.1.weight"
     assert same_bits(network.get_parameter(name), other.get_parameter(name))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+def test_learned_scales_have_the_learning_rate_of_sgd_and_no_weight_decay(optimizer: str) -> None:
+    network, ours = make(optimizer=optimizer, uplink=LEARNED, downlink=LEARNED, weight_decay=0.5)
+    before = [boundary.scale.detach().clone() for boundary in network.boundaries]
+    take_steps(network, ours, [0.3])
+    for boundary, scale in zip(network.boundaries, before, strict=True):
+        assert boundary.scale.grad is not None
+        expected = (scale - 0.3 * 0.05 * boundary.scale.grad).clamp(min=scale / 2, max=scale * 2)
+        torch.testing.assert_close(boundary.scale, expected)
+        within = (boundary.scale > scale / 2) & (boundary.scale < scale * 2)
+        assert float(within.float().mean()) > 0.9, "the limit is for exceptions"
+    for part in ours._parts:
+        peak = 0.06 if part is ours._parts[-1] and optimizer == "muon" else 0.05
+        assert [group["lr"] for group in part.param_groups] == [0.3 * peak] * len(part.param_groups)
+
+
+@pytest.mark.parametrize(("gradient", "factor"), [(1e6, 0.5), (-1e6, 2.0)])
+def test_no_step_more_than_halves_or_doubles_a_learned_scale(gradient: float, factor: float) -> None:
+    network, optimizer = make(uplink=LEARNED)
+    scale = network.uplink.scale
+    before = scale.detach().clone()
+    scale.grad = torch.full_like(scale, gradient)
+    optimizer.step(1.0)
+    assert same_bits(scale, factor * before)
+
+
+def test_without_learned_scales_the_state_is_as_it_was() -> None:
+    _, optimizer = make()
+    (part,) = optimizer.state_dict()["parts"]
+    assert len(part["param_groups"]) == 1
 
 
 def test_state_of_another_optimizer_is_refused() -> None:

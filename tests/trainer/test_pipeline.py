@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,10 @@ from trainer.pipeline import build_pipeline
 ROWS, CHUNKS = 8, 4
 TARGETS = torch.arange(ROWS) % CLASSES
 LOSSY: dict[str, Any] = {"uplink": BoundaryOptions(keep=0.5, bits=4), "downlink": BoundaryOptions(bits=3)}
+LEARNED: dict[str, Any] = {
+    "uplink": BoundaryOptions(keep=0.5, bits=4, ranges="learned"),
+    "downlink": BoundaryOptions(bits=3, dead_zone=0.5, ranges="learned"),
+}
 
 
 def build(network: SplitNetwork, **changes: Any) -> GPipe:
@@ -68,7 +73,7 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch(mode: str, plan: Sp
 
 
 @pytest.mark.parametrize("mode", CHECKPOINT_MODES)
-@pytest.mark.parametrize("boundaries", [{}, LOSSY], ids=["off", "on"])
+@pytest.mark.parametrize("boundaries", [{}, LOSSY, LEARNED], ids=["off", "on", "learned"])
 def test_training_is_a_plain_loop_over_the_micro_batches(mode: str, boundaries: dict[str, Any]) -> None:
     """With live BatchNorm: the same gradients, and statistics counted once, recomputed or not."""
     plain = make_network(**boundaries)
@@ -89,14 +94,17 @@ def norms(network: SplitNetwork) -> list[DeferredBatchNorm2d]:
 
 
 @pytest.mark.parametrize("mode", ["except_last", "always"])
-def test_recomputing_changes_nothing(mode: str) -> None:
-    """Dropout's draws, gradients, statistics: bit for bit those of keeping the activations."""
+@pytest.mark.parametrize("gradient_bits", [None, 3])
+def test_recomputing_changes_nothing(mode: str, gradient_bits: int | None) -> None:
+    """Dropout's draws, those of compressed gradients, statistics: bit for bit as if activations were kept."""
+    boundaries = {name: replace(options, gradient_bits=gradient_bits) for name, options in LEARNED.items()}
     results = []
     for checkpoint in ("never", mode):
-        network = make_network(dropout=0.5, **LOSSY)
+        network = make_network(dropout=0.5, **boundaries)
         pipeline = build(network, checkpoint=checkpoint)
         pipeline.train()
         torch.manual_seed(3)
+        network.seed_gradients(3)
         found = gradients(network, pipeline)
         results.append(found | {name: t.float() for name, t in network.state_dict().items()})
     kept, recomputed = results

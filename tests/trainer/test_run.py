@@ -69,14 +69,15 @@ def test_the_bundle_is_as_good_as_its_manifest_says(made: Bundle) -> None:
 
 
 def test_prints_what_is_cut_and_what_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = go(tmp_path, config={"uplink": BoundaryOptions(keep=0.25, bits=4), "plan": SplitPlan(3, 0)})
+    uplink = BoundaryOptions(bits=4, dead_zone=0.5)
+    bundle = go(tmp_path, config={"uplink": uplink, "plan": SplitPlan(3, 0)})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("MobileNetV2, ")
     assert [" ".join(line.split()) for line in lines[1:6]] == [
         "head stem .. block2",
         "body block3 .. classifier",
         "tail none",
-        "uplink 8x8x8, keep 0.25, 4 bits, 2,048 B as float32",
+        "uplink 8x8x8, keep 1, 4 bits, dead zone 0.5, 2,048 B as float32",
         "downlink 4, off, 16 B as float32",
     ]
     assert lines[6].startswith("epoch   1/1 ")

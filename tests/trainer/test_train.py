@@ -78,8 +78,17 @@ def assert_same_state(a: Trainer, b: Trainer) -> None:
             "calibration_epochs": 1,
             "label_smoothing": 0.1,
         },
+        {
+            "uplink": BoundaryOptions(bits=4, dead_zone=0.5, ranges="learned", gradient_bits=3),
+            "downlink": BoundaryOptions(keep=0.3, bits=3, ranges="learned", gradient_bits=8),
+            "uncompressed_epochs": 1,
+            "anneal_epochs": 1,
+            "rate_weight": 0.5,
+            "rate_target": 100.0,
+            "checkpoint_mode": "except_last",
+        },
     ],
-    ids=["plain", "all options"],
+    ids=["plain", "all options", "schedule"],
 )
 def test_interrupted_after_every_epoch_is_as_never_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
@@ -170,6 +179,66 @@ def test_scales_are_renewed_and_then_frozen(tmp_path: Path, monkeypatch: pytest.
     make(tmp_path, epochs=3, calibration_epochs=2).run()
     assert not same_bits(scales[0], scales[1])
     assert same_bits(scales[1], scales[2])
+
+
+def test_each_stage_has_scales_of_its_own_also_after_they_are_frozen(tmp_path: Path) -> None:
+    """Weights stand still here, so the uplink's scales differ as clip and steps of the widths do."""
+    run = make(
+        tmp_path,
+        epochs=5,
+        uncompressed_epochs=1,
+        anneal_epochs=2,
+        calibration_epochs=1,
+        uplink=BoundaryOptions(bits=2, clip=4.0),
+        downlink=BoundaryOptions(),
+    )
+    scales, widths = [], []
+    for epoch in range(5):
+        run._enter(epoch)
+        widths.append(run.network.uplink.spec.bits)
+        scales.append(run.network.uplink.scale.clone())
+    assert widths == [32, 8, 5, 2, 2]
+    assert bool((scales[0] == 1).all()), "nothing to calibrate"
+    torch.testing.assert_close(scales[2], scales[1] * 128 / 16, rtol=1e-3, atol=0)
+    torch.testing.assert_close(scales[3], scales[1] * 128 / 2, rtol=1e-3, atol=0)
+    assert same_bits(scales[4], scales[3]), "frozen"
+
+
+def test_learned_scales_are_calibrated_once(tmp_path: Path) -> None:
+    learned = BoundaryOptions(keep=0.3, bits=8, ranges="learned")
+    run = make(tmp_path, epochs=4, anneal_epochs=2, uplink=learned, downlink=learned)
+    run._enter(0)
+    with torch.no_grad():
+        run.network.uplink.scale.mul_(1.5)
+    learnt = run.network.uplink.scale.detach().clone()
+    for epoch in (1, 2, 3):
+        run._enter(epoch)
+        assert same_bits(run.network.uplink.scale, learnt)
+
+
+def test_learned_scales_move(tmp_path: Path) -> None:
+    run = make(tmp_path, epochs=1, uplink=BoundaryOptions(bits=4, ranges="learned"))
+    run._enter(0)
+    before = run.network.uplink.scale.detach().clone()
+    run.run()
+    assert not same_bits(run.network.uplink.scale, before)
+
+
+def test_rows_say_with_which_boundaries_they_were_measured(tmp_path: Path) -> None:
+    run = make(tmp_path, epochs=3, uncompressed_epochs=1, anneal_epochs=1)
+    result = run.run()
+    found = [(row["uplink_keep"], row["uplink_bits"], row["downlink_bits"]) for row in rows(tmp_path)]
+    assert found == [(1.0, 32, 32), (1.0, 8, 8), (0.5, 4, 4)]
+    raw = run.network.downlink.spec.raw_bytes
+    assert rows(tmp_path)[0]["downlink_bytes"] > raw / 2 > 2 * result.downlink_bytes
+    assert rows(tmp_path)[-1]["downlink_bytes"] == result.downlink_bytes
+
+
+def test_estimating_statistics_is_no_step_whose_rate_counts(tmp_path: Path) -> None:
+    run = make(tmp_path, rate_weight=1.0)
+    run.network.set_rate_weight(1.0)
+    run.calibration.batch_norm()
+    assert run.network.update_rates() == 0.0
 
 
 def test_statistics_are_the_weights_own_at_every_evaluation(finished: Path) -> None:
