@@ -1,15 +1,15 @@
 """Checkpoints: all that the next epoch depends on, in one file that is the old one or the new, never half."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from splitwire.errors import CheckpointError
+from trainer.atomic import discard
 
-__all__ = ["load_checkpoint", "save_checkpoint", "write_atomically"]
+__all__ = ["load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -26,7 +26,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
-        _discard(temporary)
+        discard(temporary)
         kept = "; the one before is intact" if path.exists() else ""
         raise CheckpointError(f"cannot write the checkpoint {path}: {error}{kept}") from error
 
@@ -46,19 +46,3 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} is not a checkpoint: it holds a {type(state).__name__}")
     return state
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces `path` by `text`, UTF-8. Raises CheckpointError where that cannot be written."""
-    temporary = path.with_name(path.name + ".new")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        _discard(temporary)
-        raise CheckpointError(f"cannot write {path}: {error}") from error
-
-
-def _discard(temporary: Path) -> None:
-    with suppress(OSError):  # what kept it from being written may keep it from being removed
-        temporary.unlink()
