@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from importlib import import_module
 
 from splitwire.errors import ConfigError, SplitwireError
 from trainer.config import default_run
@@ -10,10 +11,17 @@ from trainer.options import config_from, make_parser
 
 __all__ = ["main"]
 
+#: What a first word that is no option runs: the module and its function of the words behind it. A module is
+#: imported when it is asked for.
+_COMMANDS = {"sweep": ("trainer.sweep.main", "main")}
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 done, 2 the user's mistake, 130 interrupted."""
-    arguments = make_parser().parse_args(argv)
+    """Exit status: 0 done, 2 the user's mistake, 130 interrupted; of a subcommand, its own."""
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in _COMMANDS:
+        return _command(words[0], words[1:])
+    arguments = make_parser().parse_args(words)
     try:
         return _run(arguments)
     except SplitwireError as error:
@@ -22,6 +30,12 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ntrainer: interrupted; --resume continues after the last finished epoch", file=sys.stderr)
         return 130
+
+
+def _command(name: str, words: list[str]) -> int:
+    module, function = _COMMANDS[name]
+    status: int = getattr(import_module(module), function)(words)
+    return status
 
 
 def _run(arguments: argparse.Namespace) -> int:

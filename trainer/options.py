@@ -32,6 +32,10 @@ examples:
       photos/train/<class>/*.jpg and photos/val/<class>/*.jpg
   trainer --edge-front 3 --edge-back 1 --resume
       the same command again, after an interruption
+
+subcommands:
+  trainer sweep --edge-front 1 2 3 --seed 0 1 -- --edge-back 1
+      every combination of some options' values: trainer sweep --help
 """
 
 
