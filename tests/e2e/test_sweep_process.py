@@ -109,7 +109,7 @@ def test_interrupted_it_continues_to_the_same_end(
 
 def wait_for_the_end_of_its_child(folder: Path) -> None:
     """It says so itself, at the end of its log."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 5 * PATIENCE
     while "trainer: interrupted" not in (folder / "train.log").read_text():
         assert time.monotonic() < deadline, "the training outlived its sweep"
         time.sleep(0.05)

@@ -46,7 +46,7 @@ def make_photos(root: Path) -> tuple[str, ...]:
 
 
 def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 5 * PATIENCE
     while not holds():
         assert process.poll() is None, "it ended too early"
         assert time.monotonic() < deadline
