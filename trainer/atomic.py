@@ -1,9 +1,11 @@
-"""Files that are the old one or the new, never half."""
+"""Files that are the old one or the new, never half. Imports no torch."""
 
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["discard", "replace_file"]
+from splitwire.errors import CheckpointError
+
+__all__ = ["discard", "replace_file", "write_atomically"]
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -17,6 +19,15 @@ def replace_file(path: Path, content: bytes) -> None:
         raise
 
 
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces `path` by `text`, UTF-8. Raises CheckpointError where that cannot be written."""
+    try:
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error}") from error
+
+
 def discard(temporary: Path) -> None:
+    """Removes a file that was not finished, if it can."""
     with suppress(OSError):  # what kept it from being written may keep it from being removed
         temporary.unlink()

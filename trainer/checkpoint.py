@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from splitwire.errors import CheckpointError
-from trainer.atomic import discard, replace_file
+from trainer.atomic import discard
 
-__all__ = ["load_checkpoint", "save_checkpoint", "write_atomically"]
+__all__ = ["load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -46,11 +46,3 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} is not a checkpoint: it holds a {type(state).__name__}")
     return state
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces `path` by `text`, UTF-8. Raises CheckpointError where that cannot be written."""
-    try:
-        replace_file(path, text.encode())
-    except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error}") from error

@@ -175,6 +175,7 @@ class TrainConfig:
         for name, least in (("epochs", 1), ("batch_size", 1), ("chunks", 1), ("calibration_images", 1)):
             _require(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
         _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        _require(0.1 <= self.width <= 4, "width", "from 0.1 to 4", self.width)
         _require(self.optimizer in OPTIMIZERS, "optimizer", f"one of {', '.join(OPTIMIZERS)}", self.optimizer)
         _require(0 < self.matrix_learning_rate < 1, "matrix-lr", "in (0, 1)", self.matrix_learning_rate)
         _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)

@@ -34,9 +34,11 @@ examples:
   trainer --edge-front 3 --edge-back 1 --resume
       the same command again, after an interruption
 
-afterwards:
+subcommands:
   trainer evaluate BUNDLE
-      accuracy and bytes over all test images, beside image files; trainer evaluate --help
+      accuracy and bytes over all test images, beside image files: trainer evaluate --help
+  trainer sweep --edge-front 1 2 3 --seed 0 1 -- --edge-back 1
+      every combination of some options' values: trainer sweep --help
 """
 
 

@@ -22,8 +22,9 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from splitwire.errors import CheckpointError, ConfigError
+from trainer.atomic import write_atomically
 from trainer.calibrate import Calibration
-from trainer.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.curves import draw_curves
 from trainer.data.augment import crop_and_flip

@@ -1,35 +1,15 @@
 """The trainer as its user runs it: a process, signals, exit status, and a bundle that serves."""
 
-import json
-import os
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from splitwire.bundle import Bundle
 from tests.e2e.processes import PATIENCE, ROOT
+from tests.e2e.training import ENVIRONMENT, GRAPHS, command, finish, make_photos, metrics, wait_until
 from trainer.data import Dataset, load
-
-_ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "trainer", "--edge-front", "3", "--edge-back", "1", *map(str, arguments)]
-
-
-def finish(*arguments: str | Path, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
-    environment = _ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command(*arguments), cwd=cwd, env=environment, capture_output=True, text=True, timeout=5 * PATIENCE
-    )
 
 
 def correct(bundle: Bundle, dataset: Dataset) -> int:
@@ -62,17 +42,7 @@ def test_digits_end_with_a_bundle_that_serves(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """The options of a run on two classes of tiny pictures: a quarter of a second an epoch."""
-    root, generator = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
-    for split, count in (("train", 16), ("val", 4)):
-        for shade, name in ((60, "dark"), (200, "light")):
-            folder = root / split / name
-            folder.mkdir(parents=True)
-            for i in range(count):
-                pixels = generator.integers(shade - 50, shade + 50, (16, 16, 3)).astype(np.uint8)
-                Image.fromarray(pixels).save(folder / f"{i}.png")
-    data = ("--dataset", "folder", "--data", str(root), "--image-size", "16", "--quiet")
-    return (*data, "--epochs", "4", "--batch-size", "8", "--width", "0.1")
+    return make_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")
@@ -87,25 +57,12 @@ def whole(photos: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> 
 def end_by(number: signal.Signals, out: Path, *arguments: str) -> tuple[int, str]:
     """Starts a run, sends it a signal in its second epoch, and waits for its status and stderr."""
     with subprocess.Popen(
-        command(*arguments, "--out", out), cwd=ROOT, env=_ENVIRONMENT, stderr=subprocess.PIPE, text=True
+        command(*arguments, "--out", out), cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
     ) as process:
         wait_until((out / "metrics.jsonl").exists, process)
         process.send_signal(number)
         _, error = process.communicate(timeout=PATIENCE)
     return process.returncode, error
-
-
-def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert process.poll() is None, "it ended too early"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def metrics(out: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +82,7 @@ def test_what_was_cut_off_continues_to_the_same_end(
     done = finish(*photos, "--out", cut, "--resume")
     assert done.returncode == 0, done.stderr
     assert metrics(cut) == metrics(whole)
-    for graph in ("head.onnx", "body.onnx", "tail.onnx"):
+    for graph in GRAPHS:
         assert (cut / "bundle" / graph).read_bytes() == (whole / "bundle" / graph).read_bytes()
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from splitwire.errors import CheckpointError
 from tests.trainer.networks import make_images, make_model, same_bits, tensors
-from trainer.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from trainer.atomic import write_atomically
+from trainer.checkpoint import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture

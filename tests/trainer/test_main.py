@@ -217,3 +217,14 @@ def test_the_folder_of_a_run_that_was_not_named(monkeypatch: pytest.MonkeyPatch,
     )
     assert main([*SPLIT, "--out", "here", "--bundle", "there"]) == 0
     assert (seen["folder"], seen["bundle"]) == (Path("here"), Path("there"))
+
+
+def test_a_subcommand_gets_the_words_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.sweep.main.main", lambda words: len(words))
+    assert main(["sweep", "--seed", "0", "--", "--bits", "4"]) == 5
+
+
+def test_help_names_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "trainer sweep --help" in capsys.readouterr().out

@@ -1,0 +1,123 @@
+"""The grid of a sweep: every combination of its axes' values, checked before the first training begins."""
+
+import argparse
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from splitwire.errors import ConfigError, SplitwireError
+from trainer.options import config_from, make_parser
+from trainer.sweep.cell import Cell, Value, describe
+from trainer.sweep.options import DEFAULT, SweepOptions, read_options
+
+__all__ = ["DataSource", "Grid", "grid_from"]
+
+_DEFAULT_OUT = Path("runs") / "sweep"
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """The arguments of `trainer.data.load`."""
+
+    name: str
+    root: Path
+    download: bool
+    image_size: int | None
+    progress: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """cells: the first axis slowest. threads: of each training. data: what the cells are trained on."""
+
+    cells: tuple[Cell, ...]
+    out: Path
+    jobs: int
+    threads: int
+    data: frozenset[DataSource]
+
+
+def grid_from(argv: Sequence[str]) -> Grid:
+    """The grid that the words behind `trainer sweep` ask for.
+
+    Raises:
+        ConfigError: a cell that cannot be trained, or two that are the same training.
+    """
+    options = read_options(argv)
+    cells, parsed = [], []
+    for words in product(*options.axes.values()):
+        chosen = dict(zip(options.axes, words, strict=True))
+        arguments = _arguments(options, chosen)
+        namespace = _parse(arguments)
+        cells.append(_cell({axis: _value(word) for axis, word in chosen.items()}, arguments, namespace))
+        parsed.append(namespace)
+    _refuse_twins(cells)
+    threads = parsed[0].threads
+    if threads is None:
+        threads = max(1, (os.cpu_count() or 1) // options.jobs)
+    if threads < 1:
+        raise ConfigError(f"threads must be at least 1, got {threads}")
+    out = parsed[0].out or _DEFAULT_OUT
+    return Grid(tuple(cells), out, options.jobs, threads, frozenset(map(_data_source, parsed)))
+
+
+def _arguments(options: SweepOptions, chosen: Mapping[str, str]) -> tuple[str, ...]:
+    own = (f"--{axis}={word}" for axis, word in chosen.items() if word != DEFAULT)
+    return (*options.common, *own)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = make_parser()
+    parser.prog = "trainer sweep"  # which is where the user looks for the mistake
+    return parser.parse_args(arguments)
+
+
+def _cell(values: Mapping[str, Value], arguments: tuple[str, ...], namespace: argparse.Namespace) -> Cell:
+    try:
+        config = config_from(namespace)
+    except SplitwireError as error:
+        raise ConfigError(f"{describe(values)}: {error}") from error
+    sources = {
+        "weights": None if namespace.weights is None else str(namespace.weights),
+        "reset-classifier": str(namespace.reset_classifier),
+        # The other data sets are the same ones wherever they lie.
+        "data": str(namespace.data) if config.dataset == "folder" else None,
+    }
+    return Cell(values, arguments, config, sources)
+
+
+def _data_source(namespace: argparse.Namespace) -> DataSource:
+    return DataSource(
+        name=namespace.dataset,
+        root=namespace.data,
+        download=not namespace.no_download,
+        image_size=namespace.image_size,
+        progress=not namespace.quiet,
+    )
+
+
+def _value(word: str) -> Value:
+    """The number that it is, or the word."""
+    for number in (int, float):
+        try:
+            value = number(word)
+        except ValueError:
+            continue
+        if math.isfinite(value):
+            return value
+    return word
+
+
+def _refuse_twins(cells: Sequence[Cell]) -> None:
+    trainings: dict[object, Cell] = {}
+    folders: dict[str, Cell] = {}
+    for cell in cells:
+        twin = trainings.setdefault(cell.identity, cell)
+        if twin is not cell:
+            raise ConfigError(f"these are the same training: {twin}; and {cell}")
+        twin = folders.setdefault(cell.name, cell)
+        if twin is not cell:
+            raise ConfigError(f"these would share a folder: {twin}; and {cell}")

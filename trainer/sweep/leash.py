@@ -1,0 +1,32 @@
+"""A training that ends when the sweep that started it does, however that ended: standard input is a pipe
+of the sweep's, and its end is the sweep's end.
+
+    python -m trainer.sweep.leash ARGUMENTS OF TRAINER
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+from trainer.__main__ import main
+
+#: For the answer to an interrupt; every epoch has left a checkpoint, so that nothing is lost by force.
+_GRACE_SECONDS = 10.0
+
+_STDIN, _CHUNK, _INTERRUPTED = 0, 1024, 130
+
+
+def _follow() -> None:
+    # Not sys.stdin, whose lock this thread would still hold when the interpreter ends.
+    while os.read(_STDIN, _CHUNK):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(_GRACE_SECONDS)
+    os._exit(_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_follow, daemon=True).start()
+    sys.exit(main())
