@@ -67,6 +67,7 @@ def _train(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         overwrite=arguments.overwrite,
         weights=arguments.weights,
+        teacher=arguments.teacher,
         reset_classifier=arguments.reset_classifier,
         threads=arguments.threads,
         progress=not arguments.quiet,

@@ -156,6 +156,8 @@ class TrainConfig:
     weight_decay: float = 1e-4
     label_smoothing: float = 0.0
     dropout: float = 0.2
+    distill_weight: float = 0.0
+    temperature: float = 2.0
     rate_weight: float = 0.0
     rate_target: float | None = None
     uncompressed_epochs: int = 0
@@ -191,6 +193,8 @@ class TrainConfig:
         divides = self.batch_size % self.chunks == 0
         _require(divides, "batch_size", f"a multiple of chunks ({self.chunks})", self.batch_size)
         _require(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
+        _require(0 <= self.distill_weight <= 1, "distill-weight", "from 0 to 1", self.distill_weight)
+        _require(0 < self.temperature <= 100, "temperature", "above 0 and at most 100", self.temperature)
         _require(0 <= self.rate_weight < math.inf, "rate-weight", "at least 0", self.rate_weight)
         if self.rate_target is not None:
             _require(0 < self.rate_target < math.inf, "rate-target", "above 0", self.rate_target)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from splitwire.command_line import Parser
+from splitwire.errors import ConfigError
 from splitwire.plan import LAYERS, SplitPlan
 from trainer.boundary_arguments import add_boundaries, boundary_from
 from trainer.config import CHECKPOINT_MODES, OPTIMIZERS, RECIPES, TrainConfig
@@ -100,6 +101,19 @@ def _add_recipe(group: _Group) -> None:
     group.add_argument(
         "--reset-classifier", action="store_true", help="with --weights of another number of classes"
     )
+    group.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        help="another run's checkpoint.pt, whose answers are learned beside the labels",
+    )
+    group.add_argument(
+        "--distill-weight",
+        type=float,
+        metavar="W",
+        help="the teacher's share of the loss, 0 to 1 (default: 0.5 with a teacher)",
+    )
+    group.add_argument("--temperature", type=float, default=2.0, help="of teacher and student (default: 2)")
     group.add_argument("--epochs", type=int, metavar="E", help=f"[{by_dataset('epochs')}]")
     group.add_argument("--batch-size", type=int, metavar="B", help=f"[{by_dataset('batch_size')}]")
     group.add_argument(
@@ -195,6 +209,8 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         weight_decay=arguments.weight_decay,
         label_smoothing=arguments.label_smoothing,
         dropout=arguments.dropout,
+        distill_weight=_distill_weight(arguments),
+        temperature=arguments.temperature,
         rate_weight=arguments.rate_weight,
         rate_target=arguments.rate_target,
         uncompressed_epochs=arguments.uncompressed_epochs,
@@ -210,3 +226,12 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         channels_last=arguments.channels_last,
         image_size=arguments.image_size,
     )
+
+
+def _distill_weight(arguments: argparse.Namespace) -> float:
+    weight: float | None = arguments.distill_weight
+    if weight is None:
+        return 0.0 if arguments.teacher is None else 0.5
+    if (arguments.teacher is None) != (weight == 0.0):
+        raise ConfigError("--teacher and a --distill-weight above 0 go together")
+    return weight

@@ -8,6 +8,7 @@ from splitwire.bundle import Bundle
 from splitwire.errors import CheckpointError
 from trainer.config import TrainConfig
 from trainer.data.dataset import Dataset
+from trainer.distill import Teacher
 from trainer.evaluate import Evaluation
 from trainer.export import export_bundle
 from trainer.network import SplitNetwork
@@ -26,6 +27,7 @@ def run(
     resume: bool = False,
     overwrite: bool = False,
     weights: Path | None = None,
+    teacher: Path | None = None,
     reset_classifier: bool = False,
     threads: int | None = None,
     progress: bool = True,
@@ -33,16 +35,17 @@ def run(
     """Trains in `folder`, evaluates on every test image, writes `bundle` and prints what was measured.
 
     weights: a torchvision mobilenet_v2 state dict to start from; it plays no part when resuming.
+    teacher: a run's checkpoint to distil from; needed again when resuming.
 
     Raises:
-        WeightsError: the weights do not fit the model.
+        WeightsError: the teacher cannot be read, or the weights do not fit the model.
         CheckpointError: nothing to resume, or a run in `folder` that neither resume nor overwrite covers.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     if (folder / CHECKPOINT).exists() and not (resume or overwrite):
         raise CheckpointError(f"{folder} has a run already: --resume continues it, --overwrite starts anew")
-    trainer = Trainer(config, dataset, folder, progress=progress)
+    trainer = Trainer(config, dataset, folder, progress=progress, teacher=_teacher(teacher, config, dataset))
     print(_outline(trainer.network))
     if resume:
         trainer.resume()
@@ -62,6 +65,13 @@ def run(
     )
     print(_summary(result, saved, trainer.network, folder))
     return saved
+
+
+def _teacher(path: Path | None, config: TrainConfig, dataset: Dataset) -> Teacher | None:
+    if path is None:
+        return None
+    classes, size = len(dataset.labels), dataset.preprocess.size
+    return Teacher(path, num_classes=classes, input_size=size, bf16=config.bf16)
 
 
 def _outline(network: SplitNetwork) -> str:

@@ -11,7 +11,6 @@ All randomness of an epoch comes from (seed, epoch), so a checkpoint needs no ge
 import json
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,20 +22,22 @@ from tqdm import tqdm
 
 from splitwire.errors import CheckpointError, ConfigError
 from trainer.atomic import write_atomically
+from trainer.batches import epoch_seed, step_seed, steps_per_epoch, training_batches
 from trainer.calibrate import Calibration
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.curves import draw_curves
-from trainer.data.augment import crop_and_flip
 from trainer.data.dataset import Dataset
+from trainer.distill import Teacher, distillation_loss
 from trainer.evaluate import Evaluation, evaluate
+from trainer.learning_rate import learning_rate
 from trainer.model import MobileNetV2, ModelSpec
 from trainer.network import SplitNetwork
 from trainer.optimizer import SplitOptimizer
 from trainer.pipeline import build_pipeline
 from trainer.schedule import scheduled, stage, stale
 
-__all__ = ["Trainer", "learning_rate"]
+__all__ = ["Trainer"]
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -59,15 +60,27 @@ class Trainer:
     """One run in one folder: checkpoint.pt, metrics.jsonl and curves.png appear and are renewed there.
 
     Raises:
-        ConfigError: the data set has fewer training images than a batch.
+        ConfigError: the data set has fewer training images than a batch; a teacher without its weight in
+            the loss, or the other way round.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, folder: Path, *, progress: bool = True) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        folder: Path,
+        *,
+        progress: bool = True,
+        teacher: Teacher | None = None,
+    ) -> None:
+        if (teacher is None) != (config.distill_weight == 0.0):
+            raise ConfigError("a distill-weight above 0 and a teacher go together")
         if len(dataset.train) < config.batch_size:
             raise ConfigError(
                 f"batch-size {config.batch_size} is more than the {len(dataset.train)} training images"
             )
         self.config, self.dataset, self.folder, self.progress = config, dataset, folder, progress
+        self.teacher = teacher
         torch.manual_seed(config.seed)
         spec = ModelSpec(len(dataset.labels), dataset.preprocess.size, config.width, config.dropout)
         self.model = MobileNetV2(spec)
@@ -97,7 +110,7 @@ class Trainer:
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(self.dataset.train) // self.config.batch_size
+        return steps_per_epoch(self.dataset, self.config)
 
     def run(self) -> Evaluation:
         """Trains the epochs that are left, then evaluates in float32; returns that evaluation.
@@ -162,7 +175,7 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> _Totals:
         self._enter(epoch)
         self.pipeline.train()
-        torch.manual_seed(_epoch_seed(self.config.seed, epoch))
+        torch.manual_seed(epoch_seed(self.config.seed, epoch))
         totals = _Totals()
         with tqdm(
             total=self.steps_per_epoch,
@@ -170,33 +183,19 @@ class Trainer:
             disable=not self.progress,
             leave=False,
         ) as bar:
-            for step, (images, targets) in enumerate(self._batches(epoch)):
-                self.network.seed_gradients(_step_seed(self.config.seed, epoch, step))
+            for step, (images, targets) in enumerate(training_batches(self.dataset, self.config, epoch)):
+                self.network.seed_gradients(step_seed(self.config.seed, epoch, step))
                 self._step(images, targets, totals, at=epoch + step / self.steps_per_epoch)
                 bar.set_postfix(loss=f"{totals.loss / totals.images:.3f}", refresh=False)
                 bar.update()
         return totals
-
-    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled, augmented, normalized batches; the rest that fills no batch is left out of this epoch."""
-        generator = torch.Generator().manual_seed(_epoch_seed(self.config.seed, epoch))
-        split, size = self.dataset.train, self.config.batch_size
-        order = torch.randperm(len(split), generator=generator)
-        padding = self.dataset.preprocess.size // 8
-        for chosen in order[: self.steps_per_epoch * size].split(size):
-            pixels = torch.from_numpy(split.images[chosen.numpy()])
-            pixels = crop_and_flip(pixels, padding=padding, flip=self.dataset.flip, generator=generator)
-            images = torch.from_numpy(self.dataset.preprocess.normalize(pixels.numpy()))
-            if self.config.channels_last:
-                images = images.contiguous(memory_format=torch.channels_last)
-            yield images, torch.from_numpy(split.targets[chosen.numpy()])
 
     def _step(self, images: Tensor, targets: Tensor, totals: _Totals, *, at: float) -> None:
         """One batch, `at` so many epochs from the start."""
         self.network.set_rate_weight(self.rate_weight / (8 * _RATE_UNIT * len(targets)))
         logits = self.pipeline(images.to(self.pipeline.devices[0])).float()
         targets = targets.to(logits.device)
-        loss = cross_entropy(logits, targets, label_smoothing=self.config.label_smoothing)
+        loss = self._loss(logits, images, targets)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise ConfigError(f"the loss became {value}: a lower learning rate may help")
@@ -207,6 +206,15 @@ class Trainer:
         totals.loss += value * len(targets)
         totals.correct += int((logits.argmax(1) == targets).sum())
         totals.images += len(targets)
+
+    def _loss(self, logits: Tensor, images: Tensor, targets: Tensor) -> Tensor:
+        loss = cross_entropy(logits, targets, label_smoothing=self.config.label_smoothing)
+        if self.teacher is None:
+            return loss
+        of_teacher = distillation_loss(
+            logits, self.teacher(images.to(logits.device)), self.config.temperature
+        )
+        return torch.lerp(loss, of_teacher, self.config.distill_weight)
 
     def _account(self, totals: _Totals, images: int, at: float) -> None:
         """Adds up the estimated rate, and moves its weight towards what makes it the target's.
@@ -266,29 +274,6 @@ class Trainer:
             draw_curves(self.metrics, curves)
         except OSError as error:
             raise CheckpointError(f"cannot write {curves}: {error}") from error
-
-
-def learning_rate(config: TrainConfig, epoch: float) -> float:
-    """Linear warm-up from a hundredth, then half a cosine to zero; `epoch`, from 0, may lie between two.
-
-    Source: Loshchilov & Hutter, "SGDR", 2017 (one cycle); Goyal et al., 2017 (warm-up).
-    """
-    if epoch < config.warmup_epochs:
-        return config.learning_rate * max(0.01, epoch / config.warmup_epochs)
-    left = max(1e-9, config.epochs - config.warmup_epochs)
-    return (
-        config.learning_rate
-        * 0.5
-        * (1.0 + math.cos(math.pi * min(1.0, (epoch - config.warmup_epochs) / left)))
-    )
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
-    return (seed * 1_000_003 + epoch) % 2**63
-
-
-def _step_seed(seed: int, epoch: int, step: int) -> int:
-    return (_epoch_seed(seed, epoch) * 1_000_003 + step) % 2**63
 
 
 def _line(row: dict[str, Any], epochs: int) -> str:

@@ -20,6 +20,7 @@ from benchmarks.progress import progress
 from benchmarks.results import write_results
 from splitwire.errors import SplitwireError
 from splitwire.plan import SplitPlan
+from trainer.batches import training_batches
 from trainer.config import Bottleneck, BoundaryOptions, TrainConfig
 from trainer.data import Dataset, load
 from trainer.network import SplitNetwork
@@ -109,7 +110,7 @@ def _steps(name: str, dataset: Dataset, options: argparse.Namespace, folder: Pat
         trainer.pipeline = _Whole(trainer.network)  # type: ignore[assignment]
     trainer.calibration.scales()
     trainer.pipeline.train()
-    batches, totals = trainer._batches(0), _Totals()
+    batches, totals = training_batches(dataset, trainer.config, 0), _Totals()
     while True:
         began = time.perf_counter()
         trainer._step(*next(batches), totals, at=0.5)

@@ -35,6 +35,8 @@ from trainer.data import DATASETS
             {"uncompressed_epochs": 1, "anneal_epochs": 2},
             r"uncompressed-epochs and anneal-epochs together must be below epochs \(3\), got 3",
         ),
+        ({"distill_weight": 1.5}, "distill-weight must be from 0 to 1, got 1.5"),
+        ({"temperature": 0.0}, "temperature must be above 0 and at most 100, got 0.0"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
         ({"weight_decay": -1e-9}, "weight-decay must be at least 0, got -1e-09"),
         ({"label_smoothing": 1.0}, r"label-smoothing must be in \[0, 1\), got 1.0"),

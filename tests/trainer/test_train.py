@@ -1,5 +1,4 @@
 import json
-import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -7,17 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 import trainer.train
 from splitwire.errors import CheckpointError, ConfigError
 from splitwire.plan import SplitPlan
 from tests.trainer.networks import make_config, make_dataset, same_bits, tensors
 from trainer.checkpoint import load_checkpoint, save_checkpoint
-from trainer.config import BoundaryOptions, TrainConfig
+from trainer.config import BoundaryOptions
 from trainer.evaluate import Evaluation
-from trainer.train import Trainer, learning_rate
+from trainer.train import Trainer
 
 DATASET = make_dataset()
 
@@ -152,21 +149,6 @@ def test_the_seed_decides(tmp_path: Path) -> None:
     assert_same_state(one, again)
     assert rows(tmp_path / "one") != rows(tmp_path / "other")
     assert not same_bits(*(run.network.state_dict()["head.stem.0.weight"] for run in (one, other)))
-
-
-def test_epochs_differ_in_order_and_crops(tmp_path: Path) -> None:
-    run = make(tmp_path)
-    first, again, second = ([images for images, _ in run._batches(epoch)] for epoch in (0, 0, 1))
-    assert len(first) == run.steps_per_epoch == 4
-    assert all(map(torch.equal, first, again))
-    assert not any(map(torch.equal, first, second))
-    targets = torch.cat([targets for _, targets in run._batches(0)])
-    assert sorted(targets.tolist()) == sorted(DATASET.train.targets.tolist()), "every image once"
-
-
-def test_what_fills_no_batch_is_left_out(tmp_path: Path) -> None:
-    run = make(tmp_path, batch_size=12)
-    assert [len(targets) for _, targets in run._batches(0)] == [12, 12]
 
 
 def test_scales_are_renewed_and_then_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,24 +309,3 @@ def test_results_that_cannot_be_written(finished: Path, name: str) -> None:
     (finished / name).rmdir()
     make(finished, epochs=1).resume()
     assert [row["epoch"] for row in rows(finished)] == [1], "the checkpoint had it"
-
-
-@given(st.integers(0, 10), st.integers(1, 60))
-def test_the_learning_rate_rises_in_a_line_and_falls_in_a_wave(warmup: int, more: int) -> None:
-    config: TrainConfig = make_config(epochs=warmup + more, warmup_epochs=warmup, learning_rate=0.4)
-    rates = [learning_rate(config, epoch / 4) for epoch in range(4 * config.epochs + 1)]
-    rise, fall = rates[: 4 * warmup], rates[4 * warmup :]
-    assert all(0 < rate < 0.4 for rate in rise)
-    assert rise == sorted(rise)
-    assert fall == sorted(fall, reverse=True)
-    assert fall[0] == 0.4
-    assert fall[-1] == pytest.approx(0.0, abs=1e-9)
-    assert learning_rate(config, warmup + more / 2) == pytest.approx(0.2)
-    for quarter, rate in enumerate(rise):
-        assert rate == pytest.approx(max(0.004, 0.1 * quarter / warmup))
-
-
-def test_warm_up_alone() -> None:
-    config = make_config(epochs=2, warmup_epochs=2, learning_rate=0.4)
-    assert [learning_rate(config, epoch) for epoch in (0, 1, 2)] == [0.004, 0.2, 0.4]
-    assert math.isfinite(learning_rate(config, 2.5))

@@ -15,7 +15,7 @@ Value = int | float | str
 @dataclass(frozen=True, slots=True)
 class Cell:
     """values: one for each axis, in the order of the axes. arguments: of `trainer`, without where to write.
-    sources: weights and images, where the configuration does not say which.
+    sources: weights, teacher and images, where the configuration does not say which.
     """
 
     values: Mapping[str, Value]

@@ -82,6 +82,7 @@ def _cell(values: Mapping[str, Value], arguments: tuple[str, ...], namespace: ar
         raise ConfigError(f"{describe(values)}: {error}") from error
     sources = {
         "weights": None if namespace.weights is None else str(namespace.weights),
+        "teacher": None if namespace.teacher is None else str(namespace.teacher),
         "reset-classifier": str(namespace.reset_classifier),
         # The other data sets are the same ones wherever they lie.
         "data": str(namespace.data) if config.dataset == "folder" else None,

@@ -1,0 +1,31 @@
+import torch
+
+from tests.trainer.networks import make_config, make_dataset
+from trainer.batches import epoch_seed, step_seed, steps_per_epoch, training_batches
+
+DATASET = make_dataset()
+
+
+def test_epochs_differ_in_order_and_crops() -> None:
+    config = make_config()
+    first, again, second = (
+        [images for images, _ in training_batches(DATASET, config, epoch)] for epoch in (0, 0, 1)
+    )
+    assert len(first) == steps_per_epoch(DATASET, config) == 4
+    assert all(map(torch.equal, first, again))
+    assert not any(map(torch.equal, first, second))
+    targets = torch.cat([targets for _, targets in training_batches(DATASET, config, 0)])
+    assert sorted(targets.tolist()) == sorted(DATASET.train.targets.tolist()), "every image once"
+
+
+def test_what_fills_no_batch_is_left_out() -> None:
+    batches = training_batches(DATASET, make_config(batch_size=12), 0)
+    assert [len(targets) for _, targets in batches] == [12, 12]
+
+
+def test_no_two_epochs_or_steps_have_the_same_seed() -> None:
+    epochs = [epoch_seed(seed, epoch) for seed in range(5) for epoch in range(50)]
+    assert len(set(epochs)) == len(epochs)
+    for seed in range(3):
+        steps = [step_seed(seed, epoch, step) for epoch in range(20) for step in range(20)]
+        assert len(set(steps)) == len(steps)

@@ -1,0 +1,106 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, softmax
+
+from splitwire.errors import ConfigError, WeightsError
+from splitwire.plan import SplitPlan
+from tests.trainer.networks import (
+    CLASSES,
+    SIZE,
+    make_config,
+    make_dataset,
+    make_images,
+    make_model,
+    make_network,
+    same_bits,
+)
+from trainer.checkpoint import save_checkpoint
+from trainer.distill import Teacher, distillation_loss
+from trainer.train import Trainer
+
+
+def write_teacher(folder: Path, *, width: float = 0.1) -> Path:
+    network = make_network(SplitPlan(5, 1), model=make_model(width=width, seed=3))
+    path = folder / "checkpoint.pt"
+    save_checkpoint(path, {"network": network.state_dict(), "config": json.dumps({"width": width})})
+    return path
+
+
+def load(path: Path, *, classes: int = CLASSES) -> Teacher:
+    return Teacher(path, num_classes=classes, input_size=SIZE, bf16=False)
+
+
+@pytest.mark.parametrize("width", [0.1, 0.35])
+def test_answers_as_the_network_of_the_checkpoint(tmp_path: Path, width: float) -> None:
+    teacher = load(write_teacher(tmp_path, width=width))
+    with torch.no_grad():
+        expected = make_model(width=width, seed=3)(make_images(3))
+    found = teacher(make_images(3))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert not found.requires_grad
+
+
+def test_is_for_the_same_classes(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="classes"):
+        load(write_teacher(tmp_path), classes=CLASSES + 1)
+
+
+@pytest.mark.parametrize("state", [None, {}, {"config": "{}"}, {"config": "no json", "network": {}}])
+def test_what_is_no_teacher(tmp_path: Path, state: dict[str, object] | None) -> None:
+    path = tmp_path / "checkpoint.pt"
+    if state is not None:
+        save_checkpoint(path, state)
+    with pytest.raises(WeightsError, match="teacher"):
+        load(path)
+
+
+def random_logits(seed: int) -> Tensor:
+    return 3 * torch.randn(5, CLASSES, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_loss_is_least_where_the_student_agrees(temperature: float) -> None:
+    teacher = random_logits(0)
+    assert float(distillation_loss(teacher, teacher, temperature)) == pytest.approx(0, abs=1e-6)
+    assert float(distillation_loss(random_logits(1), teacher, temperature)) > 0.1
+
+
+def test_at_temperature_one_its_gradient_is_that_of_soft_labels() -> None:
+    teacher, student = random_logits(0), random_logits(1).requires_grad_()
+    (found,) = torch.autograd.grad(distillation_loss(student, teacher, 1.0), student)
+    (expected,) = torch.autograd.grad(cross_entropy(student, softmax(teacher, 1)), student)
+    torch.testing.assert_close(found, expected)
+
+
+def test_at_a_high_temperature_logits_are_matched() -> None:
+    """Hinton et al., equation 4: the gradient tends to the difference of centred logits, over N."""
+    teacher, student = random_logits(0), random_logits(1).requires_grad_()
+    (found,) = torch.autograd.grad(5 * distillation_loss(student, teacher, 100.0), student)
+    centred = [x - x.mean(1, keepdim=True) for x in (student.detach(), teacher)]
+    torch.testing.assert_close(found, (centred[0] - centred[1]) / CLASSES, rtol=0.1, atol=0.02)
+
+
+def test_a_teacher_and_its_weight_go_together(tmp_path: Path) -> None:
+    teacher = load(write_teacher(tmp_path))
+    with pytest.raises(ConfigError, match="teacher"):
+        Trainer(make_config(distill_weight=0.5), make_dataset(), tmp_path, progress=False)
+    with pytest.raises(ConfigError, match="teacher"):
+        Trainer(make_config(), make_dataset(), tmp_path, progress=False, teacher=teacher)
+
+
+def test_a_student_of_full_weight_learns_what_the_teacher_says(tmp_path: Path) -> None:
+    """Labels play no part: those of the second run are wrong, and its weights come out the same."""
+    runs = []
+    for name, shift in (("right", 0), ("wrong", 1)):
+        dataset = make_dataset()
+        dataset.train.targets[:] = (dataset.train.targets + shift) % CLASSES
+        config = make_config(epochs=1, distill_weight=1.0)
+        run = Trainer(config, dataset, tmp_path / name, progress=False, teacher=load(write_teacher(tmp_path)))
+        run.run()
+        runs.append(run)
+    state = runs[0].network.state_dict()
+    assert all(same_bits(t.float(), state[n].float()) for n, t in runs[1].network.state_dict().items())

@@ -1,0 +1,42 @@
+"""What an epoch is made of: batches and random numbers, both functions of (seed, epoch) alone."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from trainer.config import TrainConfig
+from trainer.data.augment import crop_and_flip
+from trainer.data.dataset import Dataset
+
+__all__ = ["epoch_seed", "step_seed", "steps_per_epoch", "training_batches"]
+
+
+def training_batches(dataset: Dataset, config: TrainConfig, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """(images (B, 3, H, W) float32, targets (B,) int64): shuffled, augmented, normalized.
+
+    The rest that fills no batch is left out of this epoch.
+    """
+    generator = torch.Generator().manual_seed(epoch_seed(config.seed, epoch))
+    split, size = dataset.train, config.batch_size
+    order = torch.randperm(len(split), generator=generator)
+    padding = dataset.preprocess.size // 8
+    for chosen in order[: steps_per_epoch(dataset, config) * size].split(size):
+        pixels = torch.from_numpy(split.images[chosen.numpy()])
+        pixels = crop_and_flip(pixels, padding=padding, flip=dataset.flip, generator=generator)
+        images = torch.from_numpy(dataset.preprocess.normalize(pixels.numpy()))
+        if config.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        yield images, torch.from_numpy(split.targets[chosen.numpy()])
+
+
+def steps_per_epoch(dataset: Dataset, config: TrainConfig) -> int:
+    return len(dataset.train) // config.batch_size
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    return (seed * 1_000_003 + epoch) % 2**63
+
+
+def step_seed(seed: int, epoch: int, step: int) -> int:
+    return (epoch_seed(seed, epoch) * 1_000_003 + step) % 2**63
