@@ -12,7 +12,7 @@ from tests.cloud.serving import PATIENCE, Serving, StreamClient, make_request
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT.value[0]
 
-_with_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+_with_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def _answers(cloud: Serving, requests: list[pb.ForwardRequest]) -> list[pb.ForwardReply]:

@@ -11,9 +11,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # Pillow warns of what it fi
 
 FILES = [image_file(file_format) for file_format in FORMATS]
 
-hostile = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+hostile = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def assert_typed(edge: Caller, content: bytes) -> None:

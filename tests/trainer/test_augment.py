@@ -43,7 +43,7 @@ def explanations(image: torch.Tensor, result: torch.Tensor, padding: int) -> set
     return found
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     n=st.integers(1, 4),
     height=st.integers(3, 6),

@@ -156,7 +156,7 @@ def test_another_value(path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_broken_files_give_one_error(path: Path, data: st.DataObject) -> None:
     """Or are read: a byte of a weight has no other witness."""
     save_checkpoint(path, {"weights": torch.arange(20.0), "metrics": ["{}"]})

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from splitwire.errors import DatasetError
@@ -128,7 +128,6 @@ def test_hostile_pickles(tmp_path: Path, attack: bytes) -> None:
         load(tmp_path, rewrite(tmp_path, source, "test_batch", attack))
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_every_truncation_is_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     root = tmp_path_factory.mktemp("truncated")

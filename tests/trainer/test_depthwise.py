@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -25,7 +25,6 @@ def plain(conv: DepthwiseConv2d) -> nn.Conv2d:
     return other
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 5), st.sampled_from([1, 2, 3]), st.booleans())
 def test_is_the_convolution_that_it_replaces(
     height: int, width: int, channels: int, stride: int, nhwc: bool

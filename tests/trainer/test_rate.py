@@ -33,7 +33,7 @@ def test_starts_with_all_symbols_alike() -> None:
     assert RateModel((3, 2, 2), 4, 8).costs().shape == (3, 9, 16)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_tables_become_what_occurs_in_each_channel_and_context(seed: int) -> None:
     symbols = random_symbols(seed)
