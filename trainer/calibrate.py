@@ -49,7 +49,7 @@ class Calibration:
         """Re-estimates all running statistics."""
         # Estimating runs in training mode, where a boundary with a rate weight counts symbols as a step's.
         self._network.set_rate_weight(0.0)
-        reestimate_batch_norm(self._module, self._batches())
+        reestimate_batch_norm(self._module, self.images())
 
     def scales(self, stale: Collection[Boundary] | None = None) -> None:
         """Fixes the scales of all boundaries or of those in `stale`.
@@ -76,7 +76,7 @@ class Calibration:
             return
         self._module.eval()
         boundary.calibrating = True
-        for images in self._batches():
+        for images in self.images():
             self._module(images)
         boundary.calibrate()
 
@@ -88,13 +88,14 @@ class Calibration:
         boundaries = [b for b in self._network.boundaries if _worth_coding(b.spec)]
         if not boundaries:
             return
-        uplink = [run_graph(graphs["head"], images) for images in self._batches()]
+        uplink = [run_graph(graphs["head"], images) for images in self.images()]
         downlink = [run_graph(graphs["body"], symbols) for symbols in uplink]
         for boundary, symbols in zip(self._network.boundaries, (uplink, downlink), strict=True):
             if boundary in boundaries:
                 boundary.fit_tables(torch.cat(symbols))
 
-    def _batches(self) -> Iterator[Tensor]:
+    def images(self) -> Iterator[Tensor]:
+        """The sample, in batches (N, 3, H, W) float32."""
         for images, _ in image_batches(self._split, self._preprocess, self._batch_size, self._order):
             yield images
 

@@ -96,7 +96,7 @@ def _add_recipe(group: _Group) -> None:
         "--weights",
         type=Path,
         metavar="FILE",
-        help="start from a torchvision mobilenet_v2 (.pth or .safetensors), or another run's checkpoint.pt",
+        help="start from a torchvision mobilenet_v2 (.pth, .safetensors), a run's checkpoint.pt, or a bundle",
     )
     group.add_argument(
         "--reset-classifier", action="store_true", help="with --weights of another number of classes"

@@ -34,7 +34,7 @@ def run(
 ) -> Bundle:
     """Trains in `folder`, evaluates on every test image, writes `bundle` and prints what was measured.
 
-    weights: a torchvision mobilenet_v2 state dict to start from; it plays no part when resuming.
+    weights: what `load_weights` can read, to start from; it plays no part when resuming.
     teacher: a run's checkpoint to distil from; needed again when resuming.
 
     Raises:
@@ -51,7 +51,12 @@ def run(
         trainer.resume()
         print(f"resumed after epoch {len(trainer.metrics)} of {config.epochs}")
     elif weights is not None:
-        report = load_weights(trainer.model, weights, reset_classifier=reset_classifier)
+        report = load_weights(
+            trainer.model,
+            weights,
+            images=trainer.calibration.images(),
+            reset_classifier=reset_classifier,
+        )
         print(f"weights  {report.loaded} tensors from {weights}")
         for name in report.reinitialized:
             print(f"         {name} starts anew")

@@ -1,4 +1,4 @@
-"""Weights to start from: torchvision's state dict, or the checkpoint of a run of ours, read into the model.
+"""Weights to start from: torchvision's state dict, or a checkpoint or bundle of ours, read into the model.
 
 theirs                  ours
 features.0.*            layers.stem.*
@@ -9,7 +9,7 @@ classifier.*            layers.classifier.*
 A checkpoint's names have the partition in front, as head.stem.*; what is its boundaries' is passed over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from splitwire.errors import WeightsError
 from splitwire.plan import LAYERS
+from trainer.bundle_weights import network_of_bundle
 from trainer.checkpoint import load_checkpoint
 from trainer.model import MobileNetV2
 
@@ -40,9 +41,12 @@ class WeightsReport:
     reinitialized: tuple[str, ...]
 
 
-def load_weights(model: MobileNetV2, path: Path, *, reset_classifier: bool = False) -> WeightsReport:
-    """Copy a torchvision mobilenet_v2 state dict (.pth or .safetensors), or a checkpoint (.pt), into `model`.
+def load_weights(
+    model: MobileNetV2, path: Path, *, images: Iterable[Tensor] = (), reset_classifier: bool = False
+) -> WeightsReport:
+    """Copy torchvision's state dict (.pth, .safetensors), a checkpoint (.pt) or a bundle into `model`.
 
+    images: for a bundle, whose BatchNorm statistics are gone: batches (N, 3, H, W) as it was trained on.
     reset_classifier: whatever classifier the file has is passed over.
 
     Raises:
@@ -50,7 +54,7 @@ def load_weights(model: MobileNetV2, path: Path, *, reset_classifier: bool = Fal
             entries are named, and the model is as before.
     """
     ours = {torchvision_name(name): tensor for name, tensor in model.state_dict().items()}
-    theirs = _read(path)
+    theirs = _of_bundle(path, images) if path.is_dir() else _read(path)
     if reset_classifier:
         theirs = {name: tensor for name, tensor in theirs.items() if not name.startswith(_CLASSIFIER)}
         wanted = {name: tensor for name, tensor in ours.items() if not name.startswith(_CLASSIFIER)}
@@ -74,7 +78,7 @@ def torchvision_name(name: str) -> str:
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     if path.suffix not in (".pt", ".pth", ".safetensors"):
-        raise WeightsError(f"{path} must be a .pth or .safetensors file, or a run's checkpoint.pt")
+        raise WeightsError(f"{path} must be a .pth or .safetensors file, a run's checkpoint.pt, or a bundle")
     try:
         if path.suffix == ".pt":
             value = _of_checkpoint(load_checkpoint(path))
@@ -89,6 +93,10 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     ):
         raise WeightsError(f"{path} must hold a state dict: names and tensors, nothing else")
     return value
+
+
+def _of_bundle(path: Path, images: Iterable[Tensor]) -> dict[str, Tensor]:
+    return _of_checkpoint({"network": network_of_bundle(path, images).state_dict()})
 
 
 def _of_checkpoint(state: Mapping[str, Any]) -> dict[str, Tensor]:
