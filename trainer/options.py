@@ -49,6 +49,7 @@ def make_parser() -> Parser:
     _add_split(parser.add_argument_group("where to cut"))
     add_boundaries(parser.add_argument_group("what crosses (both boundaries, unless overridden for one)"))
     _add_data(parser.add_argument_group("data"))
+    _add_beginning(parser.add_argument_group("what to learn from, beside the labels"))
     _add_recipe(parser.add_argument_group("recipe (defaults in brackets depend on the data set)"))
     _add_pipeline(parser.add_argument_group("pipeline"))
     _add_output(parser.add_argument_group("output"))
@@ -88,10 +89,7 @@ def _add_data(group: _Group) -> None:
     )
 
 
-def _add_recipe(group: _Group) -> None:
-    def by_dataset(field: str) -> str:
-        return ", ".join(f"{getattr(RECIPES[name], field):g} {name}" for name in DATASETS)
-
+def _add_beginning(group: _Group) -> None:
     group.add_argument(
         "--weights",
         type=Path,
@@ -114,6 +112,12 @@ def _add_recipe(group: _Group) -> None:
         help="the teacher's share of the loss, 0 to 1 (default: 0.5 with a teacher)",
     )
     group.add_argument("--temperature", type=float, default=2.0, help="of teacher and student (default: 2)")
+
+
+def _add_recipe(group: _Group) -> None:
+    def by_dataset(field: str) -> str:
+        return ", ".join(f"{getattr(RECIPES[name], field):g} {name}" for name in DATASETS)
+
     group.add_argument("--epochs", type=int, metavar="E", help=f"[{by_dataset('epochs')}]")
     group.add_argument("--batch-size", type=int, metavar="B", help=f"[{by_dataset('batch_size')}]")
     group.add_argument(
@@ -127,7 +131,7 @@ def _add_recipe(group: _Group) -> None:
         "--optimizer",
         choices=OPTIMIZERS,
         default="sgd",
-        help="of dense convolutions: sgd, or muon, which needs far fewer epochs (default: sgd)",
+        help="of dense convolutions: sgd, or muon, for trainings of few epochs (default: sgd)",
     )
     group.add_argument(
         "--matrix-lr",

@@ -14,7 +14,7 @@ their densities, since there are at most 256 symbols.
 import torch
 from torch import Tensor, nn
 
-from splitwire.tables import context_count, contexts
+from splitwire.tables import MAX_CODED_BITS, context_count, contexts
 
 __all__ = ["RateModel"]
 
@@ -37,7 +37,9 @@ class RateModel(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], bits: int, zero: int) -> None:
         super().__init__()
-        size = (shape[0], context_count(len(shape)), 1 << bits)
+        # Wider symbols are packed by zstd, which knows no contexts.
+        kinds = context_count(len(shape)) if bits <= MAX_CODED_BITS else 1
+        size = (shape[0], kinds, 1 << bits)
         self.bits, self.zero = bits, zero
         self.register_buffer("frequencies", torch.full(size, 1.0 / size[2]))
         self._counts: Tensor | None = None
@@ -48,9 +50,11 @@ class RateModel(nn.Module):
 
     def rows(self, symbols: Tensor) -> Tensor:
         """Symbols (N, *shape) uint8 -> int64 of the same shape: which row of the tables each is in."""
+        channel = torch.arange(symbols.size(1), device=symbols.device).view(-1, *[1] * (symbols.ndim - 2))
+        if self.frequencies.size(1) == 1:
+            return channel.expand(symbols.shape)
         within = torch.from_numpy(contexts(symbols.cpu().numpy(), self.zero)).to(symbols.device)
-        channel = torch.arange(symbols.size(1), device=symbols.device)
-        return within + self.frequencies.size(1) * channel.view(-1, *[1] * (symbols.ndim - 2))
+        return within + self.frequencies.size(1) * channel
 
     def observe(self, rows: Tensor, symbols: Tensor) -> None:
         """Counts symbols, each in its row, for the next `update`."""

@@ -51,15 +51,7 @@ def run(
         trainer.resume()
         print(f"resumed after epoch {len(trainer.metrics)} of {config.epochs}")
     elif weights is not None:
-        report = load_weights(
-            trainer.model,
-            weights,
-            images=trainer.calibration.images(),
-            reset_classifier=reset_classifier,
-        )
-        print(f"weights  {report.loaded} tensors from {weights}")
-        for name in report.reinitialized:
-            print(f"         {name} starts anew")
+        _begin_with(weights, trainer, reset_classifier)
     result = trainer.run()
     saved = export_bundle(
         bundle,
@@ -70,6 +62,15 @@ def run(
     )
     print(_summary(result, saved, trainer.network, folder))
     return saved
+
+
+def _begin_with(weights: Path, trainer: Trainer, reset_classifier: bool) -> None:
+    report = load_weights(
+        trainer.model, weights, images=trainer.calibration.images(), reset_classifier=reset_classifier
+    )
+    print(f"weights  {report.loaded} tensors from {weights}")
+    for name in report.reinitialized:
+        print(f"         {name} starts anew")
 
 
 def _teacher(path: Path | None, config: TrainConfig, dataset: Dataset) -> Teacher | None:
