@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from trainer.config import TrainConfig
-from trainer.data.augment import crop_and_flip
+from trainer.data.augment import crop_and_flip, cut_out
 from trainer.data.dataset import Dataset
 
 __all__ = ["epoch_seed", "step_seed", "steps_per_epoch", "training_batches"]
@@ -24,6 +24,8 @@ def training_batches(dataset: Dataset, config: TrainConfig, epoch: int) -> Itera
     for chosen in order[: steps_per_epoch(dataset, config) * size].split(size):
         pixels = torch.from_numpy(split.images[chosen.numpy()])
         pixels = crop_and_flip(pixels, padding=padding, flip=dataset.flip, generator=generator)
+        if config.cutout > 0:
+            pixels = cut_out(pixels, size=config.cutout, generator=generator)
         images = torch.from_numpy(dataset.preprocess.normalize(pixels.numpy()))
         if config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)

@@ -156,6 +156,7 @@ class TrainConfig:
     weight_decay: float = 1e-4
     label_smoothing: float = 0.0
     dropout: float = 0.2
+    cutout: int = 0
     distill_weight: float = 0.0
     temperature: float = 2.0
     rate_weight: float = 0.0
@@ -183,6 +184,7 @@ class TrainConfig:
         _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
+        _require(self.cutout >= 0, "cutout", "at least 0", self.cutout)
         _require(
             0 <= self.warmup_epochs <= self.epochs, "warmup_epochs", "from 0 to epochs", self.warmup_epochs
         )

@@ -149,6 +149,13 @@ def _add_recipe(group: _Group) -> None:
     group.add_argument("--weight-decay", type=float, default=1e-4, help="default: 1e-4")
     group.add_argument("--label-smoothing", type=float, default=0.0, help="default: 0")
     group.add_argument("--dropout", type=float, default=0.2, help="before the classifier (default: 0.2)")
+    group.add_argument(
+        "--cutout",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="side of a square made black (default: 0)",
+    )
     group.add_argument("--seed", type=int, default=0, help="default: 0")
 
 
@@ -213,6 +220,7 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         weight_decay=arguments.weight_decay,
         label_smoothing=arguments.label_smoothing,
         dropout=arguments.dropout,
+        cutout=arguments.cutout,
         distill_weight=_distill_weight(arguments),
         temperature=arguments.temperature,
         rate_weight=arguments.rate_weight,

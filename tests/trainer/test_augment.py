@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.data.augment import crop_and_flip
+from trainer.data.augment import crop_and_flip, cut_out
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -108,3 +108,33 @@ def test_strided_images_are_read_right(flip: bool, padding: int) -> None:
         for images in (view, view.contiguous())
     ]
     assert torch.equal(*results)
+
+
+@settings(max_examples=25)
+@given(height=st.integers(3, 9), width=st.integers(3, 9), size=st.integers(1, 12), seed=st.integers(0, 1000))
+def test_one_square_around_a_pixel_is_cut_out(height: int, width: int, size: int, seed: int) -> None:
+    images = coordinates(3, height, width)
+    out = cut_out(images, size=size, generator=generator(seed))
+    assert (out.shape, out.dtype) == (images.shape, torch.uint8)
+    for image, result in zip(images, out, strict=True):
+        blot = (result == 0).all(-1)
+        assert torch.equal(result[~blot], image[~blot])
+        assert any(torch.equal(blot, square) for square in squares(height, width, size))
+
+
+def squares(height: int, width: int, size: int) -> list[torch.Tensor]:
+    """Every blot that a center within the image can make."""
+    found = []
+    for top in range(-(size // 2), height - size // 2):
+        for left in range(-(size // 2), width - size // 2):
+            blot = torch.zeros((height, width), dtype=torch.bool)
+            blot[max(top, 0) : max(top + size, 0), max(left, 0) : max(left + size, 0)] = True
+            found.append(blot)
+    return found
+
+
+def test_squares_are_everywhere() -> None:
+    out = cut_out(torch.ones((500, 8, 8, 3), dtype=torch.uint8), size=3, generator=generator())
+    cut = (out == 0).all(-1).float().mean(0)
+    assert cut.min() > 0.03
+    assert cut[1:-1, 1:-1].max() < 0.25

@@ -1,6 +1,7 @@
+import numpy as np
 import torch
 
-from tests.trainer.networks import make_config, make_dataset
+from tests.trainer.networks import SIZE, make_config, make_dataset
 from trainer.batches import epoch_seed, step_seed, steps_per_epoch, training_batches
 
 DATASET = make_dataset()
@@ -29,3 +30,11 @@ def test_no_two_epochs_or_steps_have_the_same_seed() -> None:
     for seed in range(3):
         steps = [step_seed(seed, epoch, step) for epoch in range(20) for step in range(20)]
         assert len(set(steps)) == len(steps)
+
+
+def test_cutout_blackens_a_part_of_images() -> None:
+    plain, cut = (next(training_batches(DATASET, make_config(cutout=pixels), 0))[0] for pixels in (0, 4))
+    black = torch.from_numpy(DATASET.preprocess.normalize(np.zeros((1, SIZE, SIZE, 3), np.uint8)))
+    changed = (plain != cut).any(1, keepdim=True)
+    assert torch.equal(cut, torch.where(changed, black, plain))
+    assert 1 <= changed.sum((1, 2, 3)).float().mean() <= 16

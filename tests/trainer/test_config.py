@@ -40,6 +40,7 @@ from trainer.data import DATASETS
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
         ({"weight_decay": -1e-9}, "weight-decay must be at least 0, got -1e-09"),
         ({"label_smoothing": 1.0}, r"label-smoothing must be in \[0, 1\), got 1.0"),
+        ({"cutout": -1}, "cutout must be at least 0, got -1"),
         ({"warmup_epochs": 4}, "warmup-epochs must be from 0 to epochs, got 4"),
         ({"checkpoint_mode": "often"}, "checkpoint must be one of never, except_last, always, got 'often'"),
         ({"calibration_epochs": 0}, "calibration-epochs must be at least 1, got 0"),

@@ -54,7 +54,7 @@ def test_help_is_a_page_that_mentions_everything(capsys: pytest.CaptureFixture[s
         *("--dead-zone", "--ranges", "--gradient-bits", "--uncompressed-epochs", "--anneal-epochs"),
         *("--dataset", "--data", "--no-download", "--image-size"),
         *("--epochs", "--batch-size", "--lr", "--warmup-epochs", "--width", "--momentum", "--weight-decay"),
-        *("--label-smoothing", "--dropout", "--seed", "--bf16", "--channels-last", "--threads"),
+        *("--label-smoothing", "--dropout", "--cutout", "--seed", "--bf16", "--channels-last", "--threads"),
         *("--chunks", "--checkpoint", "--edge-device", "--cloud-device"),
         *("--out", "--bundle", "--resume", "--overwrite", "--quiet", "--version"),
     }

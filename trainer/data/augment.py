@@ -1,9 +1,9 @@
-"""Random crops and mirror images, for a whole batch at once."""
+"""Random crops, mirror images and blots, for a whole batch at once."""
 
 import torch
 from torch.nn.functional import pad
 
-__all__ = ["crop_and_flip"]
+__all__ = ["crop_and_flip", "cut_out"]
 
 
 def crop_and_flip(
@@ -29,3 +29,19 @@ def crop_and_flip(
         return chosen
     mirrored = torch.randint(0, 2, (n, 1, 1, 1), generator=generator, dtype=torch.bool).to(images.device)
     return torch.where(mirrored, chosen.flip(2), chosen)
+
+
+def cut_out(images: torch.Tensor, *, size: int, generator: torch.Generator) -> torch.Tensor:
+    """Every image with one square of `size` pixels made zero, whose center is anywhere in it.
+
+    images: uint8 (n, H, W, 3); returns the same shape, dtype and device. A square may reach over the rim.
+    Source: DeVries & Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
+    """
+    n, height, width, _ = images.shape
+    inside = []
+    for side in (height, width):
+        first = torch.randint(0, side, (n, 1), generator=generator) - size // 2
+        place = torch.arange(side)
+        inside.append(((first <= place) & (place < first + size)).to(images.device))
+    blot = inside[0][:, :, None, None] & inside[1][:, None, :, None]
+    return images.masked_fill(blot, 0)

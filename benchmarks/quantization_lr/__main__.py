@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.trainer.main import main
+
+sys.exit(main())
