@@ -7,7 +7,7 @@ redundant channels: what makes a split there worth its bytes is that fewer numbe
 Source: Eshratifar et al., "BottleNet", 2019; the blocks are MobileNetV2's own, so edge devices run them well.
 """
 
-from torch import nn
+from torch import Tensor, nn
 
 from splitwire.errors import ConfigError
 from trainer.config import Bottleneck
@@ -57,4 +57,11 @@ def make_decoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:
 
 def _project(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
     """(N, inputs) -> (N, outputs, 1, 1): a convolution, as BatchNorm2d and Muon know it, of one position."""
-    return nn.Unflatten(1, (inputs, 1, 1)), nn.Conv2d(inputs, outputs, 1, bias=False)
+    return _OnePosition(), nn.Conv2d(inputs, outputs, 1, bias=False)
+
+
+class _OnePosition(nn.Module):
+    """(N, C) -> (N, C, 1, 1). nn.Unflatten would do, but exports a dozen nodes that compute shapes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, None, None]

@@ -6,19 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from splitwire.plan import BoundarySpec
 from splitwire.preprocess import Preprocess
-from splitwire.tables import MAX_CODED_BITS
 from trainer.batchnorm import reestimate_batch_norm
 from trainer.boundary import Boundary
 from trainer.data.dataset import Split
 from trainer.evaluate import image_batches, run_graph
 from trainer.network import SplitNetwork
+from trainer.rate import worth_coding
 
 __all__ = ["Calibration"]
-
-#: Of one image: a coder takes half a microsecond a symbol on either side.
-_MOST_CODED = 4096
 
 
 class Calibration:
@@ -85,7 +81,7 @@ class Calibration:
         """Renews the tables of the boundaries whose symbols are worth coding: few enough, and narrow."""
         self._network.eval()
         graphs = self._network.graphs()
-        boundaries = [b for b in self._network.boundaries if _worth_coding(b.spec)]
+        boundaries = [b for b in self._network.boundaries if worth_coding(b.shape, b.spec.bits)]
         if not boundaries:
             return
         uplink = [run_graph(graphs["head"], images) for images in self.images()]
@@ -98,7 +94,3 @@ class Calibration:
         """The sample, in batches (N, 3, H, W) float32."""
         for images, _ in image_batches(self._split, self._preprocess, self._batch_size, self._order):
             yield images
-
-
-def _worth_coding(boundary: BoundarySpec) -> bool:
-    return boundary.bits <= MAX_CODED_BITS and boundary.elements <= _MOST_CODED

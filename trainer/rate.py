@@ -11,12 +11,17 @@ Source: Balle et al., "End-to-end Optimized Image Compression", 2017, for rate a
 their densities, since there are at most 256 symbols.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from splitwire.tables import MAX_CODED_BITS, context_count, contexts
 
-__all__ = ["RateModel"]
+__all__ = ["RateModel", "worth_coding"]
+
+#: Symbols of one image: a coder takes half a microsecond for each on either side.
+_MOST_CODED = 4096
 
 #: Weight of one batch in the tables: they follow the network within some twenty batches.
 _MOMENTUM = 0.05
@@ -37,8 +42,8 @@ class RateModel(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], bits: int, zero: int) -> None:
         super().__init__()
-        # Wider symbols are packed by zstd, which knows no contexts.
-        kinds = context_count(len(shape)) if bits <= MAX_CODED_BITS else 1
+        # All else is packed by zstd, which knows no contexts.
+        kinds = context_count(len(shape)) if worth_coding(shape, bits) else 1
         size = (shape[0], kinds, 1 << bits)
         self.bits, self.zero = bits, zero
         self.register_buffer("frequencies", torch.full(size, 1.0 / size[2]))
@@ -81,3 +86,8 @@ class RateModel(nn.Module):
         inside = (below >= 0) & (below < last)
         differences = self.costs().diff(dim=2).flatten()
         return differences[rows * last + below.clamp(0, last - 1).long()] * inside
+
+
+def worth_coding(shape: tuple[int, ...], bits: int) -> bool:
+    """Whether a bundle brings tables for symbols of `bits` bits, `shape` of one image: few, and narrow."""
+    return bits <= MAX_CODED_BITS and math.prod(shape) <= _MOST_CODED

@@ -107,7 +107,7 @@ def test_tables_are_of_the_symbols_that_cross() -> None:
 
 def test_no_tables_for_what_takes_long_to_code(monkeypatch: pytest.MonkeyPatch) -> None:
     network = uncalibrated()
-    monkeypatch.setattr("trainer.calibrate._MOST_CODED", network.uplink.spec.elements - 1)
+    monkeypatch.setattr("trainer.rate._MOST_CODED", network.uplink.spec.elements - 1)
     calibration(network).tables()
     assert network.uplink.spec.tables is None
     assert (network.downlink.spec.tables is None) == (
