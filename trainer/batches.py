@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from trainer.config import TrainConfig
-from trainer.data.augment import crop_and_flip, cut_out
+from trainer.data.augment import Augmentation
 from trainer.data.dataset import Dataset
 
-__all__ = ["epoch_seed", "step_seed", "steps_per_epoch", "training_batches"]
+__all__ = ["augmentation", "epoch_seed", "step_seed", "steps_per_epoch", "training_batches"]
 
 
 def training_batches(dataset: Dataset, config: TrainConfig, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -20,16 +20,17 @@ def training_batches(dataset: Dataset, config: TrainConfig, epoch: int) -> Itera
     generator = torch.Generator().manual_seed(epoch_seed(config.seed, epoch))
     split, size = dataset.train, config.batch_size
     order = torch.randperm(len(split), generator=generator)
-    padding = dataset.preprocess.size // 8
+    augment = augmentation(dataset, config)
     for chosen in order[: steps_per_epoch(dataset, config) * size].split(size):
-        pixels = torch.from_numpy(split.images[chosen.numpy()])
-        pixels = crop_and_flip(pixels, padding=padding, flip=dataset.flip, generator=generator)
-        if config.cutout > 0:
-            pixels = cut_out(pixels, size=config.cutout, generator=generator)
+        pixels = augment(torch.from_numpy(split.images[chosen.numpy()]), generator)
         images = torch.from_numpy(dataset.preprocess.normalize(pixels.numpy()))
         if config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         yield images, torch.from_numpy(split.targets[chosen.numpy()])
+
+
+def augmentation(dataset: Dataset, config: TrainConfig) -> Augmentation:
+    return Augmentation(dataset.preprocess.size // 8, dataset.flip, config.cutout)
 
 
 def steps_per_epoch(dataset: Dataset, config: TrainConfig) -> int:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from splitwire.errors import CheckpointError, ConfigError
 from trainer.atomic import write_atomically
-from trainer.batches import epoch_seed, step_seed, steps_per_epoch, training_batches
+from trainer.batches import augmentation, epoch_seed, step_seed, steps_per_epoch, training_batches
 from trainer.calibrate import Calibration
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
@@ -103,6 +103,7 @@ class Trainer:
             images=config.calibration_images,
             batch_size=config.batch_size,
             seed=config.seed,
+            augmentation=augmentation(dataset, config),
         )
         self.optimizer = SplitOptimizer(self.network, config)
         self.rate_weight = config.rate_weight

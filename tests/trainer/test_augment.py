@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.data.augment import crop_and_flip, cut_out
+from trainer.data.augment import Augmentation, crop_and_flip, cut_out
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -138,3 +138,11 @@ def test_squares_are_everywhere() -> None:
     cut = (out == 0).all(-1).float().mean(0)
     assert cut.min() > 0.03
     assert cut[1:-1, 1:-1].max() < 0.25
+
+
+def test_an_augmentation_is_its_parts_in_turn() -> None:
+    images = coordinates(8, 8, 8)
+    moved = crop_and_flip(images, padding=2, flip=True, generator=(one := generator(5)))
+    cut = cut_out(moved, size=3, generator=one)
+    assert torch.equal(Augmentation(2, flip=True)(images, generator(5)), moved)
+    assert torch.equal(Augmentation(2, flip=True, cutout=3)(images, generator(5)), cut)

@@ -9,6 +9,7 @@ from tests.trainer.networks import OFF, make_dataset, make_model, same_bits
 from trainer.batchnorm import reestimate_batch_norm
 from trainer.calibrate import Calibration
 from trainer.config import BoundaryOptions
+from trainer.data.augment import Augmentation
 from trainer.network import SplitNetwork
 from trainer.pipeline import build_pipeline
 
@@ -21,7 +22,12 @@ def uncalibrated(uplink: BoundaryOptions = COARSE, downlink: BoundaryOptions = C
 
 
 def calibration(
-    network: SplitNetwork, module: nn.Module | None = None, *, images: int = 12, seed: int = 0
+    network: SplitNetwork,
+    module: nn.Module | None = None,
+    *,
+    images: int = 12,
+    seed: int = 0,
+    augmentation: Augmentation | None = None,
 ) -> Calibration:
     return Calibration(
         network if module is None else module,
@@ -31,6 +37,7 @@ def calibration(
         images=images,
         batch_size=4,
         seed=seed,
+        augmentation=augmentation,
     )
 
 
@@ -113,6 +120,23 @@ def test_no_tables_for_what_takes_long_to_code(monkeypatch: pytest.MonkeyPatch) 
     assert (network.downlink.spec.tables is None) == (
         network.downlink.spec.elements >= network.uplink.spec.elements
     )
+
+
+def test_statistics_are_of_images_as_trained_all_else_of_images_as_served() -> None:
+    """Training normalized by the margins of crops too; no image that is served has one."""
+    witness = Witness(uncalibrated())
+    made = calibration(witness.network, witness, augmentation=Augmentation(2, flip=True, cutout=3))
+    plain = list(made.images())
+    made.batch_norm()
+    trained, witness.seen = witness.seen, []
+    made.scales()
+    assert all(map(torch.equal, witness.seen, plain * 2))
+    assert not any(map(torch.equal, trained, plain))
+    black = torch.from_numpy(DATASET.preprocess.normalize(np.zeros((1, 16, 16, 3), np.uint8)))
+    assert all((images == black).all(1).any() for images in trained)
+    witness.seen = []
+    made.batch_norm()
+    assert all(map(torch.equal, witness.seen, trained)), "the same each time"
 
 
 def test_statistics_are_re_estimated() -> None:

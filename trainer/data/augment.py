@@ -1,9 +1,27 @@
 """Random crops, mirror images and blots, for a whole batch at once."""
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn.functional import pad
 
-__all__ = ["crop_and_flip", "cut_out"]
+__all__ = ["Augmentation", "crop_and_flip", "cut_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """What becomes of training images: moved by up to `padding` pixels, mirrored if `flip`, a square black.
+
+    A call takes uint8 (n, H, W, 3), returns the same shape and dtype, and draws from `generator` alone.
+    """
+
+    padding: int
+    flip: bool
+    cutout: int = 0
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        moved = crop_and_flip(images, padding=self.padding, flip=self.flip, generator=generator)
+        return cut_out(moved, size=self.cutout, generator=generator) if self.cutout else moved
 
 
 def crop_and_flip(
