@@ -53,7 +53,7 @@ class Calibration:
         """
         # Estimating runs in training mode, where a boundary with a rate weight counts symbols as a step's.
         self._network.set_rate_weight(0.0)
-        reestimate_batch_norm(self._module, self._images(self._augmentation))
+        reestimate_batch_norm(self._module, self.images(augmented=True))
 
     def scales(self, stale: Collection[Boundary] | None = None) -> None:
         """Fixes the scales of all boundaries or of those in `stale`.
@@ -98,14 +98,11 @@ class Calibration:
             if boundary in boundaries:
                 boundary.fit_tables(torch.cat(symbols))
 
-    def images(self) -> Iterator[Tensor]:
-        """The sample, in batches (N, 3, H, W) float32."""
-        return self._images(None)
-
-    def _images(self, augmentation: Augmentation | None) -> Iterator[Tensor]:
+    def images(self, *, augmented: bool = False) -> Iterator[Tensor]:
+        """The sample, in batches (N, 3, H, W) float32: as served, or as trained on, the same each time."""
         generator = torch.Generator().manual_seed(self._seed)
         for start in range(0, len(self._order), self._batch_size):
             pixels = torch.from_numpy(self._split.images[self._order[start : start + self._batch_size]])
-            if augmentation is not None:
-                pixels = augmentation(pixels, generator)
+            if augmented and self._augmentation is not None:
+                pixels = self._augmentation(pixels, generator)
             yield torch.from_numpy(self._preprocess.normalize(pixels.numpy()))

@@ -66,9 +66,15 @@ def run(
 
 def _begin_with(weights: Path, trainer: Trainer, reset_classifier: bool) -> None:
     report = load_weights(
-        trainer.model, weights, images=trainer.calibration.images(), reset_classifier=reset_classifier
+        trainer.model,
+        weights,
+        images=trainer.calibration.images(augmented=True),
+        reset_classifier=reset_classifier,
+        network=trainer.network,
     )
     print(f"weights  {report.loaded} tensors from {weights}")
+    for link in report.bottlenecks:
+        print(f"         the bottleneck of the {link}")
     for name in report.reinitialized:
         print(f"         {name} starts anew")
 

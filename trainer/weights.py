@@ -23,10 +23,18 @@ from splitwire.plan import LAYERS
 from trainer.bundle_weights import network_of_bundle
 from trainer.checkpoint import load_checkpoint
 from trainer.model import MobileNetV2
+from trainer.network import SplitNetwork
 
 __all__ = ["WeightsReport", "load_weights", "torchvision_name"]
 
 _CLASSIFIER = "classifier."
+
+#: Where SplitNetwork keeps the encoder and the decoder of each link's bottleneck.
+_BOTTLENECKS = {
+    "uplink": ("head.uplink_encoder.", "body.uplink_decoder."),
+    "downlink": ("body.downlink_encoder.", "tail.downlink_decoder."),
+}
+_ALL_BOTTLENECKS = tuple(prefix for prefixes in _BOTTLENECKS.values() for prefix in prefixes)
 
 #: A counter that evaluation never reads, and that files from before 2018, or converted ones, lack.
 _OPTIONAL = ".num_batches_tracked"
@@ -35,26 +43,34 @@ _OPTIONAL = ".num_batches_tracked"
 @dataclass(frozen=True)
 class WeightsReport:
     """loaded: how many tensors came from the file. reinitialized: torchvision's names of those that did not,
-    and keep the values that the model was built with."""
+    and keep the values that the model was built with. bottlenecks: the links whose came from the file too."""
 
     loaded: int
     reinitialized: tuple[str, ...]
+    bottlenecks: tuple[str, ...] = ()
 
 
 def load_weights(
-    model: MobileNetV2, path: Path, *, images: Iterable[Tensor] = (), reset_classifier: bool = False
+    model: MobileNetV2,
+    path: Path,
+    *,
+    images: Iterable[Tensor] = (),
+    reset_classifier: bool = False,
+    network: SplitNetwork | None = None,
 ) -> WeightsReport:
     """Copy torchvision's state dict (.pth, .safetensors), a checkpoint (.pt) or a bundle into `model`.
 
     images: for a bundle, whose BatchNorm statistics are gone: batches (N, 3, H, W) as it was trained on.
     reset_classifier: whatever classifier the file has is passed over.
+    network: whose bottlenecks are taken as well, from a checkpoint or bundle that has some of the same size.
 
     Raises:
         WeightsError: the file cannot be read, or an entry is missing, unexpected or does not fit; all such
             entries are named, and the model is as before.
     """
     ours = {torchvision_name(name): tensor for name, tensor in model.state_dict().items()}
-    theirs = _of_bundle(path, images) if path.is_dir() else _read(path)
+    found = _of_bundle(path, images) if path.is_dir() else _read(path)
+    theirs = {name: tensor for name, tensor in found.items() if not name.startswith(_ALL_BOTTLENECKS)}
     if reset_classifier:
         theirs = {name: tensor for name, tensor in theirs.items() if not name.startswith(_CLASSIFIER)}
         wanted = {name: tensor for name, tensor in ours.items() if not name.startswith(_CLASSIFIER)}
@@ -66,7 +82,8 @@ def load_weights(
         for name, tensor in theirs.items():
             wanted[name].copy_(tensor)
     left = tuple(name for name in ours if name not in theirs and not name.endswith(_OPTIONAL))
-    return WeightsReport(loaded=len(theirs), reinitialized=left)
+    bottlenecks = () if network is None else _load_bottlenecks(network, found)
+    return WeightsReport(loaded=len(theirs), reinitialized=left, bottlenecks=bottlenecks)
 
 
 def torchvision_name(name: str) -> str:
@@ -100,9 +117,30 @@ def _of_bundle(path: Path, images: Iterable[Tensor]) -> dict[str, Tensor]:
 
 
 def _of_checkpoint(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The layers of whatever plan, by torchvision's names."""
-    layers = ((name.partition(".")[2], tensor) for name, tensor in state["network"].items())
-    return {torchvision_name(name): tensor for name, tensor in layers if name.partition(".")[0] in LAYERS}
+    """The layers of whatever plan, by torchvision's names, and bottlenecks, by ours."""
+    found = {}
+    for name, tensor in state["network"].items():
+        layer = name.partition(".")[2]
+        if layer.partition(".")[0] in LAYERS:
+            found[torchvision_name(layer)] = tensor
+        elif name.startswith(_ALL_BOTTLENECKS):
+            found[name] = tensor
+    return found
+
+
+@torch.no_grad()
+def _load_bottlenecks(network: SplitNetwork, theirs: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The links whose encoder and decoder were both taken; one that does not fit starts anew."""
+    ours, taken = network.state_dict(), []
+    for link, prefixes in _BOTTLENECKS.items():
+        wanted = {name: tensor for name, tensor in ours.items() if name.startswith(prefixes)}
+        found = {name: tensor for name, tensor in theirs.items() if name.startswith(prefixes)}
+        fits = wanted.keys() == found.keys() and not any(_misfit(n, wanted[n], found[n]) for n in wanted)
+        if wanted and fits:
+            taken.append(link)
+            for name, tensor in found.items():
+                wanted[name].copy_(tensor)
+    return tuple(taken)
 
 
 def _check_classes(path: Path, wanted: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:

@@ -90,6 +90,46 @@ def test_a_checkpoint_of_whatever_plan(tmp_path: Path, plan: SplitPlan) -> None:
     assert torch.equal(outputs(ours), expected)
 
 
+def reduced(of: MobileNetV2, up: str, down: str | None) -> SplitNetwork:
+    """Cut at 3 and 1, with bottlenecks such as "4/2", in evaluation mode."""
+    options = (BoundaryOptions(bottleneck=None if b is None else Bottleneck.parse(b)) for b in (up, down))
+    return SplitNetwork(of, SplitPlan(3, 1), *options).eval()
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "taken"),
+    [
+        ("4/2", "6", ("uplink", "downlink")),
+        ("5/2", "6", ("downlink",)),
+        ("4/2", None, ("uplink",)),
+        ("4/2", "7", ("uplink",)),
+    ],
+)
+def test_bottlenecks_that_fit_come_along(
+    tmp_path: Path, up: str, down: str | None, taken: tuple[str, ...]
+) -> None:
+    theirs, path = reduced(model(1), "4/2", "6"), tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"network": theirs.state_dict(), "metrics": []})
+    before = reduced(ours := model(2), up, down)
+    report = load_weights(ours, path, network=before)
+    assert report.bottlenecks == taken
+    if taken == ("uplink", "downlink"):
+        images = torch.rand((2, 3, 32, 32), generator=torch.Generator().manual_seed(5))
+        with torch.no_grad():
+            assert torch.equal(before(images), theirs(images))
+
+
+def test_a_file_without_bottlenecks_leaves_them_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"network": reduced(model(1), "4/2", None).state_dict(), "metrics": []})
+    network = reduced(ours := model(2), "4/2", "6")
+    before = {name: t.clone() for name, t in network.state_dict().items() if "downlink_" in name}
+    assert load_weights(ours, path, network=network).bottlenecks == ("uplink",)
+    after = network.state_dict()
+    assert before
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
 def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
     states: list[dict[str, Any]] = [{"weights": {}}, {"network": 3}, {"network": {"head.stem.0.weight": 1}}]
     for state in states:
