@@ -1,5 +1,5 @@
 import sys
 
-from benchmarks.trainer.main import main
+from benchmarks.quantization_lr.main import main
 
 sys.exit(main())

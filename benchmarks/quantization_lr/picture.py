@@ -39,7 +39,7 @@ def _draw(axes: Axes, run: Sequence[Epoch]) -> None:
         axes.plot(epochs, test, color=color, linestyle=line, marker=marker, markersize=5, label=name)
     axes.set_title(f"peak learning rate {run[0].learning_rate:g}, {run[0].bits} bits", fontsize=11)
     axes.set_xlabel("epoch")
-    axes.set_ylim(0, 1)
+    axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(axis="y", color="#dddddd")

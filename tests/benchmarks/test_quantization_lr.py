@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,9 @@ def test_reports_the_last_the_worst_and_the_swing() -> None:
 
 def test_draws_a_panel_for_each_run() -> None:
     assert draw_study([epochs(0.1, 0.4), epochs(0.2, 0.3)]).startswith(b"\x89PNG")
+
+
+def test_the_module_is_this_benchmark() -> None:
+    command = [sys.executable, "-m", "benchmarks.quantization_lr", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "usage: benchmarks.quantization_lr" in told
