@@ -47,6 +47,7 @@ def draw_tradeoff(points: Sequence[Point], title: str, note: str) -> bytes:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     _frame(axes, title, note)
+    axes.margins(y=0.12)  # room for two rows of labels
     for kind, style in _FILES.items():
         _draw_files(axes, [point for point in points if point.kind == kind], style)
     for kind, style in _BUNDLES.items():
@@ -99,11 +100,14 @@ def _draw_bundles(axes: Axes, points: Sequence[Point], style: _Style) -> None:
     bytes_, accuracies = [point.mean_bytes for point in points], [point.accuracy for point in points]
     shared: dict[str, Any] = {"color": style.color, "marker": style.marker, "markersize": 8, "zorder": 3}
     axes.plot(bytes_, accuracies, label=f"symbols, {points[0].kind}", **shared)
-    for point in points:
+    for index, point in enumerate(points):
         text = f"{point.mean_bytes:,.0f} B"
         if point.kind == UPLINK:
             text = f"{point.name}\n{text}, {100 * point.accuracy:.1f} %"
-        _write(axes, text, (point.mean_bytes, point.accuracy), style)
+        # Neighbours may lie close together: every other label stands further off.
+        x, y = style.label
+        off = style._replace(label=(x, 36 if index % 2 and point.kind == UPLINK else y))
+        _write(axes, text, (point.mean_bytes, point.accuracy), off)
 
 
 def _write(axes: Axes, text: str, at: tuple[float, float], style: _Style) -> None:
