@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from splitwire.preprocess import Preprocess
+from trainer.batches import augmentation
 from trainer.batchnorm import reestimate_batch_norm
 from trainer.boundary import Boundary
+from trainer.config import TrainConfig
 from trainer.data.augment import Augmentation
-from trainer.data.dataset import Split
+from trainer.data.dataset import Dataset, Split
 from trainer.evaluate import run_graph
 from trainer.network import SplitNetwork
 from trainer.rate import worth_coding
@@ -44,6 +46,22 @@ class Calibration:
         self._seed, self._augmentation = seed, augmentation
         count = min(images, len(split)) // batch_size * batch_size
         self._order = np.random.default_rng(seed).permutation(len(split))[: max(count, batch_size)]
+
+    @classmethod
+    def for_training(
+        cls, module: nn.Module, network: SplitNetwork, dataset: Dataset, config: TrainConfig
+    ) -> "Calibration":
+        """As `config` says, from training images and with their augmentation."""
+        return cls(
+            module,
+            network,
+            dataset.train,
+            dataset.preprocess,
+            images=config.calibration_images,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            augmentation=augmentation(dataset, config),
+        )
 
     def batch_norm(self) -> None:
         """Re-estimates all running statistics, on images as the training saw them.

@@ -16,12 +16,14 @@ __all__ = ["draw_tradeoff"]
 
 
 class _Style(NamedTuple):
-    """label: where text goes, in points from its marker; aligned: the text's side that is there."""
+    """label: where text goes, in points from its marker; aligned: the text's side that is there.
+    staggered: where the text of every other point goes, since neighbours may lie close together."""
 
     color: str
     marker: str
     label: tuple[int, int] = (7, -11)
     aligned: str = "left"
+    staggered: tuple[int, int] | None = None
 
 
 #: Distinguishable without colour vision (Okabe and Ito); markers differ too.
@@ -32,7 +34,7 @@ _FILES = {
     "PNG": _Style("#cc79a7", "X"),
 }
 _BUNDLES = {
-    UPLINK: _Style("#0072b2", "o", label=(0, 13), aligned="center"),
+    UPLINK: _Style("#0072b2", "o", label=(0, 13), aligned="center", staggered=(0, 36)),
     BOTH: _Style("#000000", "D", label=(9, -12)),
 }
 
@@ -104,10 +106,8 @@ def _draw_bundles(axes: Axes, points: Sequence[Point], style: _Style) -> None:
         text = f"{point.mean_bytes:,.0f} B"
         if point.kind == UPLINK:
             text = f"{point.name}\n{text}, {100 * point.accuracy:.1f} %"
-        # Neighbours may lie close together: every other label stands further off.
-        x, y = style.label
-        off = style._replace(label=(x, 36 if index % 2 and point.kind == UPLINK else y))
-        _write(axes, text, (point.mean_bytes, point.accuracy), off)
+        label = style.staggered if index % 2 and style.staggered else style.label
+        _write(axes, text, (point.mean_bytes, point.accuracy), style._replace(label=label))
 
 
 def _write(axes: Axes, text: str, at: tuple[float, float], style: _Style) -> None:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from splitwire.errors import CheckpointError, ConfigError
 from trainer.atomic import write_atomically
-from trainer.batches import augmentation, epoch_seed, step_seed, steps_per_epoch, training_batches
+from trainer.batches import epoch_seed, step_seed, steps_per_epoch, training_batches
 from trainer.calibrate import Calibration
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
@@ -95,16 +95,7 @@ class Trainer:
             checkpoint=config.checkpoint_mode,
         )
         self.network.set_bf16(config.bf16)
-        self.calibration = Calibration(
-            self.pipeline,
-            self.network,
-            dataset.train,
-            dataset.preprocess,
-            images=config.calibration_images,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            augmentation=augmentation(dataset, config),
-        )
+        self.calibration = Calibration.for_training(self.pipeline, self.network, dataset, config)
         self.optimizer = SplitOptimizer(self.network, config)
         self.rate_weight = config.rate_weight
         self.metrics: list[dict[str, Any]] = []

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from benchmarks.quantization_lr.batch_range import use_batch_ranges
 from splitwire.errors import CheckpointError
 from splitwire.plan import SplitPlan
-from trainer.batches import augmentation, epoch_seed, steps_per_epoch, training_batches
+from trainer.batches import epoch_seed, steps_per_epoch, training_batches
 from trainer.calibrate import Calibration
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import BoundaryOptions, TrainConfig
@@ -83,16 +83,7 @@ class Study:
             self._network, edge_device="cpu", cloud_device="cpu", chunks=config.chunks, checkpoint="never"
         )
         self._network.set_bf16(config.bf16)
-        self._calibration = Calibration(
-            self._network,
-            self._network,
-            dataset.train,
-            dataset.preprocess,
-            images=config.calibration_images,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            augmentation=augmentation(dataset, config),
-        )
+        self._calibration = Calibration.for_training(self._network, self._network, dataset, config)
         self._optimizer = SplitOptimizer(self._network, config)
         self._epochs: list[Epoch] = []
         if checkpoint.exists():

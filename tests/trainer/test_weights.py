@@ -110,13 +110,13 @@ def test_bottlenecks_that_fit_come_along(
 ) -> None:
     theirs, path = reduced(model(1), "4/2", "6"), tmp_path / "checkpoint.pt"
     save_checkpoint(path, {"network": theirs.state_dict(), "metrics": []})
-    before = reduced(ours := model(2), up, down)
-    report = load_weights(ours, path, network=before)
+    network = reduced(ours := model(2), up, down)
+    report = load_weights(ours, path, network=network)
     assert report.bottlenecks == taken
     if taken == ("uplink", "downlink"):
         images = torch.rand((2, 3, 32, 32), generator=torch.Generator().manual_seed(5))
         with torch.no_grad():
-            assert torch.equal(before(images), theirs(images))
+            assert torch.equal(network(images), theirs(images))
 
 
 def test_a_file_without_bottlenecks_leaves_them_as_they_are(tmp_path: Path) -> None:
