@@ -113,7 +113,8 @@ class Preprocess:
         # Scaling only what the crop keeps: an image of 50,000,000 x 1 pixels scaled whole would be
         # 256 times its own size.
         side = min(image.size) * self.size / self.resize
-        left, top = (image.width - side) / 2, (image.height - side) / 2
+        # On whole pixels: half a pixel beside them, an image that needs no scaling would come out blurred.
+        left, top = round((image.width - side) / 2), round((image.height - side) / 2)
         return image.resize(
             (self.size, self.size),
             Image.Resampling.BILINEAR,
