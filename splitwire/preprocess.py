@@ -83,6 +83,7 @@ class Preprocess:
     def fit(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 (h, w, 3) -> uint8 (size, size, 3): the central square, scaled with antialiasing.
 
+        Its corner is a whole pixel, so that one that needs no scaling keeps its pixels.
         An image that is already size x size passes untouched where `resize` is `size`.
         """
         return np.array(self._fit(Image.fromarray(rgb)))
