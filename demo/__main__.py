@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import signal
+import socket
 import sys
 import time
 import urllib.error
@@ -18,6 +19,9 @@ __all__ = ["main"]
 
 _ROOT = Path(__file__).parents[1]
 _IMAGES = Path(__file__).parent / "images"
+
+#: Where README's commands look for the edge.
+_USUAL_PORT = 8000
 
 _READY_SECONDS = 60.0
 _WATCH_SECONDS = 0.3
@@ -35,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _services(options.bundle.resolve(), options.cloud, options.edge) as (url, children):
+        with _services(options.bundle.resolve(), options.cloud, options.edge or _usual_address()) as (
+            url,
+            children,
+        ):
             failed = _show(url, options.images)
             if not options.once:
                 _stay(url, options.images[0], children)
@@ -46,6 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nstopped")
         return 0
     return 1 if failed else 0
+
+
+def _usual_address() -> str:
+    """On loopback, at the usual port or, where that is taken, at a free one."""
+    try:
+        socket.create_server(("127.0.0.1", _USUAL_PORT)).close()
+    except OSError:
+        return "127.0.0.1:0"
+    return f"127.0.0.1:{_USUAL_PORT}"
 
 
 @contextlib.contextmanager
@@ -115,13 +131,17 @@ def _parser() -> Parser:
         metavar="DIR",
         help="the bundle to serve (default: models/cifar10)",
     )
-    for name in ("cloud", "edge"):
-        add(
-            f"--{name}",
-            default="127.0.0.1:0",
-            metavar="HOST:PORT",
-            help=f"where the {name} listens (default: a free port)",
-        )
+    add(
+        "--cloud",
+        default="127.0.0.1:0",
+        metavar="HOST:PORT",
+        help="where the cloud listens (default: a free port)",
+    )
+    add(
+        "--edge",
+        metavar="HOST:PORT",
+        help=f"where the edge listens (default: port {_USUAL_PORT}, or a free one where that is taken)",
+    )
     return parser
 
 

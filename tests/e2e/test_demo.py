@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,8 @@ def demo(bundle: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
         try:
             yield process
         finally:
-            process.kill()
+            process.terminate()  # killed, it could not stop its services, of which one may hold port 8000
+            process.wait(PATIENCE)
 
 
 def run(bundle: Path, *arguments: str) -> tuple[int, str, str]:
@@ -88,6 +90,26 @@ def test_it_stays_until_it_is_stopped_and_leaves_nothing_behind(
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_second_one_takes_a_free_port(tiny_bundle: Bundle) -> None:
+    """The first has the port of README's commands, unless something else on this machine does."""
+    with demo(tiny_bundle.path) as first:
+        usual = url_of(first)
+        with demo(tiny_bundle.path) as second:
+            other = url_of(second)
+            assert other not in (usual, "http://127.0.0.1:8000")
+            assert httpx.get(f"{other}/readyz").status_code == 200
+
+
+def test_it_listens_where_readme_says(tiny_bundle: Bundle) -> None:
+    try:
+        socket.create_server(("127.0.0.1", 8000)).close()
+    except OSError:
+        pytest.skip("port 8000 is taken")
+    with demo(tiny_bundle.path) as process:
+        assert url_of(process) == "http://127.0.0.1:8000"
+    assert "curl -F image=@demo/images/cat.jpg localhost:8000/classify" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
