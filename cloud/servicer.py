@@ -37,6 +37,8 @@ class Servicer(SplitInferenceServicer):
 
     def __init__(self, bundle: Bundle, body: Body, *, max_rows: int) -> None:
         self._digest = bundle.digest
+        self._uplink = bundle.manifest.uplink
+        self._downlink = bundle.manifest.downlink
         self._body = body
         self._description = _describe(bundle, max_rows)
         self._draining = False
@@ -115,10 +117,12 @@ class Servicer(SplitInferenceServicer):
                 f"{request.bundle_digest[:16].hex() or 'none'}"
             )
         expires_ns = arrived_ns + request.timeout_ms * 1_000_000 if request.timeout_ms else None
-        frame = frame_from_message(request.frame)
+        frame = frame_from_message(request.frame, self._uplink)
         computed = await self._body.forward(frame, arrived_ns=arrived_ns, expires_ns=expires_ns)
         return pb.ForwardReply(
-            id=request.id, frame=frame_to_message(computed.frame), timings=_timings(computed)
+            id=request.id,
+            frame=frame_to_message(computed.frame, self._downlink),
+            timings=_timings(computed),
         )
 
 

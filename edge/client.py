@@ -12,7 +12,8 @@ from protos import splitwire_pb2 as pb
 from protos.convert import frame_from_message, frame_to_message
 from protos.status import error_from_status
 from splitwire.errors import BundleMismatch, CloudUnavailable, DeadlineExceeded
-from splitwire.frame import Frame
+from splitwire.frame import Frame, max_payload_bytes
+from splitwire.plan import BoundarySpec
 
 __all__ = ["CloudClient", "CloudTimings", "Reply"]
 
@@ -52,14 +53,17 @@ class Reply:
 class CloudClient:
     """Any number of threads may call `forward`; one connection serves them all.
 
-    target: HOST:PORT. digest: the bundle's. max_payload_bytes: most bytes of a frame's payload.
+    target: HOST:PORT. digest: the bundle's. uplink, downlink: its boundaries.
     Nothing is opened before the first call, so that an edge starts without a cloud.
     """
 
-    def __init__(self, target: str, digest: bytes, *, max_payload_bytes: int) -> None:
+    def __init__(self, target: str, digest: bytes, *, uplink: BoundarySpec, downlink: BoundarySpec) -> None:
         self._target = target
         self._digest = digest
-        self._max_message_bytes = max_payload_bytes + _ENVELOPE_BYTES
+        self._uplink = uplink
+        self._downlink = downlink
+        largest = max(max_payload_bytes(boundary, 1) for boundary in (uplink, downlink))
+        self._max_message_bytes = largest + _ENVELOPE_BYTES
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -126,7 +130,7 @@ class CloudClient:
                 connection.retire()
             raise error
         return Reply(
-            frame=frame_from_message(reply.frame),
+            frame=frame_from_message(reply.frame, self._downlink),
             timings=_timings(reply.timings),
             uplink=request.ByteSize() + _MESSAGE_PREFIX,
             downlink=reply.ByteSize() + _MESSAGE_PREFIX,
@@ -139,7 +143,7 @@ class CloudClient:
         return pb.ForwardRequest(
             bundle_digest=self._digest,
             id=next(self._ids),
-            frame=frame_to_message(frame),
+            frame=frame_to_message(frame, self._uplink),
             timeout_ms=remaining_ms,
         )
 

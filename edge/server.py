@@ -16,7 +16,6 @@ from edge.pipeline import Pipeline
 from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
-from splitwire.frame import max_payload_bytes
 
 __all__ = ["make_pipeline", "serve"]
 
@@ -33,9 +32,8 @@ def make_pipeline(config: EdgeConfig) -> Pipeline:
         BundleError: there is no such bundle, or it cannot be served.
     """
     bundle = Bundle.load(config.bundle)
-    boundaries = (bundle.manifest.uplink, bundle.manifest.downlink)
-    largest = max(max_payload_bytes(boundary, 1) for boundary in boundaries)
-    cloud = CloudClient(str(config.cloud), bundle.digest, max_payload_bytes=largest)
+    uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
+    cloud = CloudClient(str(config.cloud), bundle.digest, uplink=uplink, downlink=downlink)
     return Pipeline(bundle, cloud, threads=config.threads)
 
 

@@ -11,17 +11,20 @@ from splitwire.plan import BoundarySpec, SplitPlan
 __all__ = ["boundary_to_message", "frame_from_message", "frame_to_message", "plan_to_message"]
 
 
-def frame_to_message(frame: Frame) -> pb.Frame:
+def frame_to_message(frame: Frame, boundary: BoundarySpec) -> pb.Frame:
+    """What the receiver expects anyway, one row of `boundary` and its bits, is left out."""
     return pb.Frame(
-        shape=frame.shape,
+        shape=() if frame.shape == (1, *boundary.shape) else frame.shape,
         packing=cast("pb.Packing.ValueType", int(frame.packing)),
-        bits=frame.bits,
+        bits=0 if frame.bits == boundary.bits else frame.bits,
         payload=frame.payload,
     )
 
 
-def frame_from_message(message: pb.Frame) -> Frame:
+def frame_from_message(message: pb.Frame, boundary: BoundarySpec) -> Frame:
     """The frame as it was declared; `splitwire.frame.decode` decides whether it is valid.
+
+    boundary: the one it crossed, which says what the message does not.
 
     Raises:
         CorruptPayload: the message names a packing that this version does not know.
@@ -31,7 +34,8 @@ def frame_from_message(message: pb.Frame) -> Frame:
     except ValueError:
         known = ", ".join(f"{p.value} ({p.name})" for p in Packing)
         raise CorruptPayload(f"the frame names packing {message.packing}, expected one of {known}") from None
-    return Frame(tuple(message.shape), packing, message.bits, message.payload)
+    shape = tuple(message.shape) or (1, *boundary.shape)
+    return Frame(shape, packing, message.bits or boundary.bits, message.payload)
 
 
 def plan_to_message(plan: SplitPlan) -> pb.Plan:

@@ -51,11 +51,11 @@ class Frame(_message.Message):
     PAYLOAD_FIELD_NUMBER: _builtins.int
     packing: Global___Packing.ValueType
     bits: _builtins.int
-    """Symbol width: 2 to 8, or 32 for float32."""
+    """Symbol width: 2 to 8, or 32 for float32. 0: the bundle's."""
     payload: _builtins.bytes
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Rows first: (rows, C, H, W) or (rows, C)."""
+        """Rows first: (rows, C, H, W) or (rows, C). Empty: one row of the bundle's boundary."""
 
     def __init__(
         self,

@@ -116,7 +116,6 @@ def make_request(
     seed: int = 0,
     timeout_ms: int = 0,
 ) -> pb.ForwardRequest:
-    frame = encode(make_symbols(bundle, rows=rows, seed=seed), bundle.manifest.uplink)
-    return pb.ForwardRequest(
-        bundle_digest=bundle.digest, id=id, frame=frame_to_message(frame), timeout_ms=timeout_ms
-    )
+    uplink = bundle.manifest.uplink
+    frame = frame_to_message(encode(make_symbols(bundle, rows=rows, seed=seed), uplink), uplink)
+    return pb.ForwardRequest(bundle_digest=bundle.digest, id=id, frame=frame, timeout_ms=timeout_ms)

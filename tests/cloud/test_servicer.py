@@ -12,7 +12,7 @@ from tests.cloud.serving import PATIENCE, Serving, StreamClient, make_request, m
 
 
 def _returned(bundle: Bundle, reply: pb.ForwardReply) -> object:
-    return decode(frame_from_message(reply.frame), bundle.manifest.downlink)
+    return decode(frame_from_message(reply.frame, bundle.manifest.downlink), bundle.manifest.downlink)
 
 
 def _refusal(cloud: Serving, request: pb.ForwardRequest) -> tuple[grpc.StatusCode, str]:

@@ -142,8 +142,8 @@ def _over_the_wire(
     """Each row in a frame of its own, in a message, as bytes, and back."""
     rows = []
     for row in symbols:
-        sent = message(frame=frame_to_message(encode(row[None], spec))).SerializeToString()
-        rows.append(decode(frame_from_message(message.FromString(sent).frame), spec, max_rows=1))
+        sent = message(frame=frame_to_message(encode(row[None], spec), spec)).SerializeToString()
+        rows.append(decode(frame_from_message(message.FromString(sent).frame, spec), spec, max_rows=1))
     return np.concatenate(rows)
 
 

@@ -21,10 +21,12 @@ from splitwire.errors import (
 )
 from splitwire.frame import Frame, decode, encode
 from splitwire.packing import Packing
+from splitwire.plan import BoundarySpec
 from tests.cloud.serving import make_symbols, serving
 from tests.edge.scripted import Script, echo, scripted_cloud
 
 DIGEST = b"12345678"
+BOUNDARY = BoundarySpec((4,), keep=1.0, bits=8, zero=0)
 
 #: Only a hang takes this long.
 PATIENCE = 60.0
@@ -39,8 +41,10 @@ def soon(seconds: float = PATIENCE) -> float:
 
 
 @contextlib.contextmanager
-def client_of(target: str, digest: bytes = DIGEST, max_payload_bytes: int = 4096) -> Iterator[CloudClient]:
-    client = CloudClient(target, digest, max_payload_bytes=max_payload_bytes)
+def client_of(
+    target: str, digest: bytes = DIGEST, boundaries: tuple[BoundarySpec, BoundarySpec] = (BOUNDARY, BOUNDARY)
+) -> Iterator[CloudClient]:
+    client = CloudClient(target, digest, uplink=boundaries[0], downlink=boundaries[1])
     try:
         yield client
     finally:
@@ -285,7 +289,8 @@ def test_the_real_cloud_answers_and_its_drain_is_survived(tiny_bundle: Bundle) -
     frame = encode(make_symbols(tiny_bundle), manifest.uplink)
     with serving(tiny_bundle.path) as first:
         target = str(first.server.address)
-        with client_of(target, tiny_bundle.digest) as client:
+        boundaries = manifest.uplink, manifest.downlink
+        with client_of(target, tiny_bundle.digest, boundaries) as client:
             client.check(soon())
             before = decode(client.forward(frame, soon()).frame, manifest.downlink, max_rows=1)
             first.drain()

@@ -14,7 +14,8 @@ from tests.edge.images import image_file
 
 
 def classify(bundle: Bundle, cloud: Serving, image: bytes) -> Classification:
-    client = CloudClient(str(cloud.server.address), bundle.digest, max_payload_bytes=1 << 20)
+    uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
+    client = CloudClient(str(cloud.server.address), bundle.digest, uplink=uplink, downlink=downlink)
     try:
         return Pipeline(bundle, client).classify(image, top_k=3, deadline=time.monotonic() + 60)
     finally:

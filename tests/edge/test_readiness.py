@@ -7,13 +7,15 @@ from edge import readiness
 from edge.client import CloudClient
 from edge.readiness import Readiness
 from splitwire.errors import CloudUnavailable
+from splitwire.plan import BoundarySpec
 
 
 class CountingClient(CloudClient):
     """Counts what it is asked, and is there or not as told."""
 
     def __init__(self) -> None:
-        super().__init__("127.0.0.1:1", b"12345678", max_payload_bytes=0)
+        boundary = BoundarySpec((4,), keep=1.0, bits=8, zero=0)
+        super().__init__("127.0.0.1:1", b"12345678", uplink=boundary, downlink=boundary)
         self.asked = 0
         self.there = True
 

@@ -18,10 +18,35 @@ _frames = st.builds(
 )
 
 
-@given(_frames)
-def test_a_frame_survives_the_wire(frame: Frame) -> None:
-    sent = frame_to_message(frame).SerializeToString()
-    assert frame_from_message(pb.Frame.FromString(sent)) == frame
+_boundaries = st.builds(
+    BoundarySpec,
+    shape=st.lists(st.integers(1, 2**4), min_size=1, max_size=3).filter(lambda s: len(s) != 2).map(tuple),
+    keep=st.just(1.0),
+    bits=st.sampled_from((*range(2, 9), FLOAT_BITS)),
+    zero=st.just(0),
+)
+_BOUNDARY = BoundarySpec(shape=(64, 14, 14), keep=1.0, bits=4, zero=0)
+
+
+@given(_frames, _boundaries)
+def test_a_frame_survives_the_wire(frame: Frame, boundary: BoundarySpec) -> None:
+    sent = frame_to_message(frame, boundary).SerializeToString()
+    assert frame_from_message(pb.Frame.FromString(sent), boundary) == frame
+
+
+@given(_boundaries, st.integers(1, 3))
+def test_one_row_of_the_boundary_need_not_say_so(boundary: BoundarySpec, rows: int) -> None:
+    frame = Frame((rows, *boundary.shape), Packing.DENSE, boundary.bits, b"1234")
+    message = frame_to_message(frame, boundary)
+    assert (len(message.shape) == 0) == (rows == 1)
+    assert message.bits == 0
+    assert frame_from_message(pb.Frame.FromString(message.SerializeToString()), boundary) == frame
+
+
+def test_a_sender_may_say_what_the_receiver_knows() -> None:
+    message = pb.Frame(shape=[1, 64, 14, 14], packing=pb.PACKING_DENSE, bits=4, payload=b"1234")
+    lean = pb.Frame(packing=pb.PACKING_DENSE, payload=b"1234")
+    assert frame_from_message(message, _BOUNDARY) == frame_from_message(lean, _BOUNDARY)
 
 
 def test_the_wire_knows_exactly_the_kernels_packings() -> None:
@@ -34,15 +59,13 @@ def test_an_unknown_packing_is_corrupt(packing: int) -> None:
     message = pb.Frame(shape=[1, 4], bits=8, payload=b"1234")
     message.packing = packing  # type: ignore[assignment]
     with pytest.raises(CorruptPayload, match=rf"packing {packing}, expected one of 1 \(DENSE\)"):
-        frame_from_message(message)
+        frame_from_message(message, _BOUNDARY)
 
 
 def test_an_envelope_is_lean() -> None:
-    frame = Frame((1, 64, 14, 14), Packing.DENSE, 4, bytes(200))
-    request = pb.ForwardRequest(
-        bundle_digest=bytes(8), id=1000, frame=frame_to_message(frame), timeout_ms=2000
-    )
-    assert request.ByteSize() - len(frame.payload) <= 40
+    frame = frame_to_message(Frame((1, 64, 14, 14), Packing.DENSE, 4, bytes(200)), _BOUNDARY)
+    request = pb.ForwardRequest(bundle_digest=bytes(8), id=1000, frame=frame, timeout_ms=2000)
+    assert request.ByteSize() - len(frame.payload) <= 24
 
 
 def test_plan_and_boundary_say_what_the_manifest_says() -> None:
