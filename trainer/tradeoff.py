@@ -35,7 +35,7 @@ _FILES = {
 }
 _BUNDLES = {
     UPLINK: _Style("#0072b2", "o", label=(0, 13), aligned="center", staggered=(0, 36)),
-    BOTH: _Style("#000000", "D", label=(9, -12)),
+    BOTH: _Style("#000000", "D", label=(9, -12), staggered=(9, -24)),
 }
 
 
@@ -49,7 +49,7 @@ def draw_tradeoff(points: Sequence[Point], title: str, note: str) -> bytes:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     _frame(axes, title, note)
-    axes.margins(y=0.12)  # room for two rows of labels
+    axes.margins(y=0.2)  # room for two rows of labels
     for kind, style in _FILES.items():
         _draw_files(axes, [point for point in points if point.kind == kind], style)
     for kind, style in _BUNDLES.items():
