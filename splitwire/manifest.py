@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -18,6 +19,10 @@ _VERSIONS = (1, FORMAT_VERSION)
 
 #: Twenty times what a thousand long labels take.
 MAX_MANIFEST_BYTES = 1 << 20
+
+#: An array of numbers, as json.dumps indents it; no string can look like it, since in those ends of lines are
+#: escaped. Tables have tens of thousands of numbers, whose indentation would be most of the manifest.
+_NUMBERS = re.compile(r"\[\n((?: *-?[0-9][0-9.eE+-]*,?\n)+) *\]")
 
 _T = TypeVar("_T")
 
@@ -120,7 +125,7 @@ class Manifest:
         }
         try:
             text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-            return text.encode() + b"\n"
+            return _NUMBERS.sub(_on_one_line, text).encode() + b"\n"
         except (TypeError, ValueError) as e:
             raise ManifestError(f"not expressible in JSON: {e}") from e
 
@@ -145,6 +150,10 @@ class Manifest:
                 "files": _files(value["files"]),
             }
         )
+
+
+def _on_one_line(array: re.Match[str]) -> str:
+    return "[" + ", ".join(number.strip() for number in array[1].split(",")) + "]"
 
 
 def _parse(data: bytes) -> Any:

@@ -21,7 +21,7 @@ __all__ = ["MAX_CODED_BITS", "PRECISION", "Slots", "SymbolTables", "context_coun
 PRECISION = 12
 
 #: Wider symbols would have larger tables than payloads, and few of each kind.
-MAX_CODED_BITS = 4
+MAX_CODED_BITS = 5
 
 #: Neighbours' sum, each as its distance from zero, is taken as at most this.
 _REACH = 4

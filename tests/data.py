@@ -87,7 +87,7 @@ def pack_archive(folder: Path, into: Path) -> Archive:
     return Archive(
         url=OFFICIAL.url,
         bytes=path.stat().st_size,
-        md5=md5(path.read_bytes()),
+        digest=md5(path.read_bytes()),
         folder=folder.name,
         files={file.name: md5(file.read_bytes()) for file in folder.iterdir()},
     )

@@ -3,13 +3,17 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 
 from splitwire.errors import ConfigError, SplitwireError
 from trainer.config import default_run
 from trainer.data import load
-from trainer.options import config_from, make_parser
+from trainer.imagenet import published_weights
+from trainer.options import config_from, make_parser, preprocess_from
+from trainer.split_arguments import refuse_options_of_split, request_from
 
 __all__ = ["main"]
 
@@ -27,9 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         module, name = _COMMANDS[argv[0]]
         return _guarded(lambda: getattr(import_module(module), name)(argv[1:]), f"trainer {argv[0]}", "")
     arguments = make_parser().parse_args(argv)
-    return _guarded(
-        lambda: _train(arguments), "trainer", "; --resume continues after the last finished epoch"
+    kept = (
+        "nothing was written" if arguments.epochs == 0 else "--resume continues after the last finished epoch"
     )
+    return _guarded(lambda: _train(arguments), "trainer", f"; {kept}")
 
 
 def _guarded(run: Callable[[], int], prog: str, if_interrupted: str) -> int:
@@ -44,16 +49,19 @@ def _guarded(run: Callable[[], int], prog: str, if_interrupted: str) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    config = config_from(arguments)
     if arguments.threads is not None and arguments.threads < 1:
         raise ConfigError(f"threads must be at least 1, got {arguments.threads}")
+    if arguments.epochs == 0:
+        return _split(arguments)
+    refuse_options_of_split(arguments)
+    config = config_from(arguments)
     if arguments.dataset == "digits":
         print("data set: the embedded handwritten digits; name another with --dataset cifar10 or folder")
     dataset = load(
         arguments.dataset,
         root=arguments.data,
         download=not arguments.no_download,
-        image_size=arguments.image_size,
+        preprocess=preprocess_from(arguments),
         progress=not arguments.quiet,
     )
     folder = arguments.out or default_run(config)
@@ -66,13 +74,37 @@ def _train(arguments: argparse.Namespace) -> int:
         bundle=arguments.bundle or folder / "bundle",
         resume=arguments.resume,
         overwrite=arguments.overwrite,
-        weights=arguments.weights,
+        weights=_weights(arguments),
         teacher=arguments.teacher,
         reset_classifier=arguments.reset_classifier,
         threads=arguments.threads,
         progress=not arguments.quiet,
     )
     return 0
+
+
+def _split(arguments: argparse.Namespace) -> int:
+    request = request_from(arguments, make_parser(), preprocess_from(arguments))
+    folder = arguments.out or Path("runs") / request.name
+    weights = _weights(arguments)
+    assert weights is not None
+    from trainer.post_training.command import run_split  # torch, see above
+
+    run_split(
+        replace(request, weights=weights),
+        arguments.bundle or folder / "bundle",
+        overwrite=arguments.overwrite,
+        threads=arguments.threads,
+        progress=not arguments.quiet,
+    )
+    return 0
+
+
+def _weights(arguments: argparse.Namespace) -> Path | None:
+    if arguments.weights is None or str(arguments.weights) != "imagenet":
+        path: Path | None = arguments.weights
+        return path
+    return published_weights(arguments.data, download=not arguments.no_download, progress=not arguments.quiet)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from splitwire.errors import ConfigError
 from trainer.config import Bottleneck
+from trainer.linear import LinearDecoder, LinearEncoder
 from trainer.model import InvertedResidual, initialize
 
 __all__ = ["bottleneck_shape", "make_decoder", "make_encoder"]
@@ -25,6 +26,8 @@ def bottleneck_shape(shape: tuple[int, ...], bottleneck: Bottleneck) -> tuple[in
         ConfigError: a stride that does not divide the sides, or one for a vector.
     """
     channels, stride = bottleneck.channels, bottleneck.stride
+    if bottleneck.linear and len(shape) == 1:
+        raise ConfigError(f"a linear bottleneck is for maps (C, H, W), not for an activation of {shape}")
     if any(side % stride for side in shape[1:]) or (len(shape) == 1 and stride > 1):
         raise ConfigError(f"a bottleneck of stride {stride} does not fit an activation of {shape}")
     return (channels, *(side // stride for side in shape[1:]))
@@ -32,6 +35,8 @@ def bottleneck_shape(shape: tuple[int, ...], bottleneck: Bottleneck) -> tuple[in
 
 def make_encoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:
     """(N, *shape) -> (N, *bottleneck_shape): of any sign, each channel of mean 0 and variance 1 at first."""
+    if bottleneck.linear:
+        return LinearEncoder(shape, bottleneck.channels, bottleneck.stride)
     if len(shape) == 1:
         norm = nn.BatchNorm2d(bottleneck.channels)
         module: nn.Module = nn.Sequential(*_project(shape[0], bottleneck.channels), norm, nn.Flatten())
@@ -42,6 +47,8 @@ def make_encoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:
 
 def make_decoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:
     """(N, *bottleneck_shape) -> (N, *shape)."""
+    if bottleneck.linear:
+        return LinearDecoder(shape, bottleneck.channels, bottleneck.stride)
     if len(shape) == 1:
         # Without BatchNorm: a thousand numbers of variance 1 would be ten times what a classifier expects.
         module: nn.Module = nn.Sequential(*_project(bottleneck.channels, shape[0]), nn.Flatten())

@@ -135,6 +135,11 @@ class Boundary(nn.Module):
             self.rms.copy_(rms)
         self.calibrating = False
 
+    @torch.no_grad()
+    def fix(self, scale: Tensor) -> None:
+        """Takes `scale`, float32 (C,), all positive, instead of a calibrated one."""
+        self.scale.copy_(scale.clamp_min(LEAST_SCALE))
+
     def rate_gradient(self, x: Tensor, symbols: Tensor) -> Tensor | None:
         """d(rate_weight * bits) / dx, None without a weight; counts the symbols for the rate's update."""
         if self.rate is None or not self.training or self.rate_weight == 0.0:

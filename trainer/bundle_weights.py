@@ -35,7 +35,9 @@ def network_of_bundle(path: Path, images: Iterable[Tensor]) -> SplitNetwork:
         bundle = Bundle.load(path)
         network = _blank(bundle)
         graphs = [bundle.graph(role) for role in bundle.manifest.roles]
-        tensors = [t for graph in graphs for t in _weights(onnx.load(str(graph)))]
+        models = [onnx.load(str(graph)) for graph in graphs]
+        tensors = [tensor for model in models for tensor in _weights(model)]
+        _fill_gains(network, models)
     except (BundleError, ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"cannot read weights from the bundle {path}: {error}") from error
     _fill(path, network, tensors)
@@ -61,6 +63,8 @@ def _weights(graph: onnx.ModelProto) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Weight and bias of each convolution and linear layer, in the order in which they run."""
     known = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.graph.initializer}
     for node in graph.graph.node:
+        if node.op_type == "Identity" and node.input[0] in known:  # the exporter's, of equal tensors
+            known[node.output[0]] = known[node.input[0]]
         if node.op_type in ("Conv", "Gemm"):
             _, weight, *bias = node.input
             yield known[weight], known[bias[0]] if bias else None
@@ -78,6 +82,16 @@ def _fill(path: Path, network: SplitNetwork, tensors: list[tuple[Tensor, Tensor 
             target.copy_(bias)
         if norm is not None:  # the identity, but for its bias
             norm.running_var.fill_(1.0 - norm.eps)  # type: ignore[union-attr]
+
+
+@torch.no_grad()
+def _fill_gains(network: SplitNetwork, models: list[onnx.ModelProto]) -> None:
+    """Of linear bottlenecks. Raises KeyError where a graph lacks one."""
+    known = {t.name.removeprefix("layers."): t for model in models for t in model.graph.initializer}
+    for name, parameter in network.named_parameters():
+        if name.endswith(".gain"):
+            gain = numpy_helper.to_array(known[name.partition(".")[2]])
+            parameter.copy_(torch.from_numpy(gain.copy()).view_as(parameter))
 
 
 def _layers(network: SplitNetwork) -> Iterator[tuple[nn.Conv2d | nn.Linear, nn.BatchNorm2d | None]]:

@@ -3,7 +3,9 @@
 Imports no torch, which takes seconds: `--help` and mistakes should not wait for it.
 """
 
+import json
 import math
+import re
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -37,12 +39,15 @@ RANGES = ("calibrated", "learned")
 class Bottleneck:
     """A learned reduction: how many channels cross, and by what each side of their maps is divided.
 
+    linear: of nothing but one affine map, which can be fitted without training, trainer/linear.py.
+
     Raises:
         ConfigError: a field is out of range.
     """
 
     channels: int
     stride: int = 1
+    linear: bool = False
 
     def __post_init__(self) -> None:
         _require(1 <= self.channels <= 4096, "bottleneck channels", "from 1 to 4096", self.channels)
@@ -50,14 +55,17 @@ class Bottleneck:
 
     @classmethod
     def parse(cls, text: str) -> "Bottleneck":
-        """ "12" or "12/2". Raises ConfigError for anything else."""
-        channels, slash, stride = text.partition("/")
-        if not channels.isdecimal() or not (stride.isdecimal() or not slash):
-            raise ConfigError(f"a bottleneck is CHANNELS or CHANNELS/STRIDE, say 12/2, got {text!r}")
-        return cls(int(channels), int(stride or 1))
+        """ "12", "12/2" or "12/2/linear". Raises ConfigError for anything else."""
+        match = re.fullmatch(r"([0-9]+)(?:/([0-9]+)(/linear)?)?", text)
+        if match is None:
+            raise ConfigError(
+                f"a bottleneck is CHANNELS, CHANNELS/STRIDE or CHANNELS/STRIDE/linear, say 12/2, got {text!r}"
+            )
+        channels, stride, linear = match.groups()
+        return cls(int(channels), int(stride or 1), linear is not None)
 
     def __str__(self) -> str:
-        return f"{self.channels}/{self.stride}"
+        return f"{self.channels}/{self.stride}{'/linear' if self.linear else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +181,9 @@ class TrainConfig:
     bf16: bool = False
     channels_last: bool = False
     image_size: int | None = None
+    resize: int | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("chunks", 1), ("calibration_images", 1)):
@@ -228,7 +239,7 @@ class TrainConfig:
 
         One that is not stored is of before the option existed, and had what is now its default.
         """
-        mine = self.to_json()
+        mine = json.loads(json.dumps(self.to_json()))  # which knows no tuples
         return [f.name for f in fields(self) if mine[f.name] != _stored(other, f)]
 
 

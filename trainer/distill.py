@@ -13,26 +13,36 @@ from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
 from splitwire.errors import CheckpointError, WeightsError
+from trainer.bundle_weights import network_of_bundle
 from trainer.checkpoint import load_checkpoint
+from trainer.detect import detect_spec
 from trainer.model import MobileNetV2, ModelSpec
-from trainer.weights import load_weights
+from trainer.network import SplitNetwork
+from trainer.weights import load_weights, read_weights
 
 __all__ = ["Teacher", "distillation_loss"]
 
 
 class Teacher:
-    """The network of another run, without its boundaries, in evaluation mode.
+    """A trained network, whose boundaries neither prune nor quantize, in evaluation mode.
+
+    path: a run's checkpoint, torchvision's state dict, or a bundle.
 
     It sees each image as the student does, crop and flip included, so its answers cannot be kept from one
     epoch to the next.
 
     Raises:
-        WeightsError: no checkpoint of a run, or one for other classes or images.
+        WeightsError: none of these, or one for other classes or images.
     """
 
     def __init__(self, path: Path, *, num_classes: int, input_size: int, bf16: bool) -> None:
-        self._model = MobileNetV2(ModelSpec(num_classes, input_size, _width(path), dropout=0.0))
-        load_weights(self._model, path)
+        self._model = _of_bundle(path) if path.is_dir() else _of_file(path, num_classes, input_size)
+        spec = self._model.model_spec if isinstance(self._model, SplitNetwork) else self._model.spec
+        if (spec.num_classes, spec.input_size) != (num_classes, input_size):
+            raise WeightsError(
+                f"the teacher {path} tells {spec.num_classes} classes apart in images of {spec.input_size} "
+                f"pixels; the student has {num_classes} and {input_size}"
+            )
         self._model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._bf16 = bf16
 
@@ -51,8 +61,26 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Te
     return kl_div(student, expected, reduction="batchmean", log_target=True) * temperature**2
 
 
+def _of_bundle(path: Path) -> SplitNetwork:
+    """With the bottlenecks that it was trained with. BatchNorm's statistics play no part in evaluation: what
+    they are said to be is undone."""
+    return network_of_bundle(path, ())
+
+
+def _of_file(path: Path, num_classes: int, input_size: int) -> MobileNetV2:
+    if path.suffix == ".pt":
+        spec = ModelSpec(num_classes, input_size, _width(path), dropout=0.0)
+    else:
+        spec = detect_spec(path, read_weights(path), input_size)
+    model = MobileNetV2(spec)
+    load_weights(model, path)
+    return model
+
+
 def _width(path: Path) -> float:
     try:
         return float(json.loads(load_checkpoint(path)["config"])["width"])
     except (CheckpointError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"a teacher is a run's checkpoint.pt, {path} is none: {error}") from error
+        raise WeightsError(
+            f"a teacher is a run's checkpoint.pt, weights or a bundle, {path} is none: {error}"
+        ) from error

@@ -13,6 +13,7 @@ from splitwire.errors import ConfigError, DatasetError
 from trainer.atomic import replace_file
 from trainer.comparison import Comparison, compare
 from trainer.data import DATASETS, Dataset, Split, load
+from trainer.data.preprocessing import PreprocessOptions
 from trainer.point import as_csv
 
 __all__ = ["evaluate"]
@@ -102,12 +103,13 @@ def _load(options: argparse.Namespace, bundle: Bundle) -> Dataset:
     if options.images is not None and options.images < 1:
         raise ConfigError(f"images must be at least 1, got {options.images}")
     name = options.dataset or _trained_on(bundle)
-    size = bundle.manifest.preprocess.size if name == "folder" else None
+    own = bundle.manifest.preprocess
+    as_served = PreprocessOptions(own.size, own.resize, own.mean, own.std)
     return load(
         name,
         root=options.data,
         download=not options.no_download,
-        image_size=size,
+        preprocess=as_served if name == "folder" else PreprocessOptions(),
         progress=not options.quiet,
     )
 

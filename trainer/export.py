@@ -13,7 +13,7 @@ from torch import nn
 
 import splitwire
 from splitwire.bundle import Bundle, save_bundle
-from trainer.data.dataset import Dataset
+from splitwire.preprocess import Preprocess
 from trainer.network import SplitNetwork
 
 __all__ = ["export_bundle", "export_graph", "export_graphs"]
@@ -22,10 +22,17 @@ _OPSET = 17
 
 
 def export_bundle(
-    path: Path, network: SplitNetwork, dataset: Dataset, *, metrics: Mapping[str, object], name: str
+    path: Path,
+    network: SplitNetwork,
+    *,
+    labels: tuple[str, ...],
+    preprocess: Preprocess,
+    metrics: Mapping[str, object],
+    name: str,
 ) -> Bundle:
     """Writes `network` as the bundle at `path`, whole or not at all, and returns it.
 
+    labels: of the classes, in order. preprocess: what its images went through.
     metrics: measured accuracy and bytes, and whatever else the manifest should say of the run.
 
     Raises:
@@ -35,8 +42,8 @@ def export_bundle(
         path,
         name=name,
         model=network.model_spec.to_json(),
-        labels=dataset.labels,
-        preprocess=dataset.preprocess,
+        labels=labels,
+        preprocess=preprocess,
         plan=network.plan,
         uplink=network.uplink.spec,
         downlink=network.downlink.spec,

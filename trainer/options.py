@@ -10,8 +10,10 @@ from splitwire.plan import LAYERS, SplitPlan
 from trainer.boundary_arguments import add_boundaries, boundary_from
 from trainer.config import CHECKPOINT_MODES, OPTIMIZERS, RECIPES, TrainConfig
 from trainer.data import DATASETS
+from trainer.data.preprocessing import PreprocessOptions
+from trainer.split_arguments import add_split_without_training
 
-__all__ = ["config_from", "make_parser"]
+__all__ = ["config_from", "make_parser", "preprocess_from"]
 
 _DESCRIPTION = """\
 Trains a MobileNetV2 that is cut in three, with the pruning and quantization of what crosses the cuts
@@ -32,6 +34,8 @@ examples:
       CIFAR-10; downloaded to data/ unless it is there
   trainer --dataset folder --data photos --edge-front 11 --edge-back 1
       photos/train/<class>/*.jpg and photos/val/<class>/*.jpg
+  trainer --weights imagenet --epochs 0 --calibrate photos --edge-front 11 --edge-back 1
+      trained already: only split, by images without labels, in minutes
   trainer --edge-front 3 --edge-back 1 --resume
       the same command again, after an interruption
 
@@ -50,6 +54,7 @@ def make_parser() -> Parser:
     add_boundaries(parser.add_argument_group("what crosses (both boundaries, unless overridden for one)"))
     _add_data(parser.add_argument_group("data"))
     _add_beginning(parser.add_argument_group("what to learn from, beside the labels"))
+    add_split_without_training(parser.add_argument_group("without training (--epochs 0 --weights W)"))
     _add_recipe(parser.add_argument_group("recipe (defaults in brackets depend on the data set)"))
     _add_pipeline(parser.add_argument_group("pipeline"))
     _add_output(parser.add_argument_group("output"))
@@ -87,6 +92,21 @@ def _add_data(group: _Group) -> None:
     group.add_argument(
         "--image-size", type=int, metavar="PX", help="side of the network's input, for folder (default: 224)"
     )
+    group.add_argument(
+        "--resize",
+        type=int,
+        metavar="PX",
+        help="what an image's shorter side is scaled to before the central square is cut, for folder "
+        "(default: 256/224 of its size)",
+    )
+    for name, what in (("mean", "subtracted from"), ("std", "then dividing")):
+        group.add_argument(
+            f"--{name}",
+            type=float,
+            nargs="+",
+            metavar="X",
+            help=f"{what} pixels of 0..1: one number, or those of R, G and B (default: the data set's)",
+        )
 
 
 def _add_beginning(group: _Group) -> None:
@@ -94,7 +114,8 @@ def _add_beginning(group: _Group) -> None:
         "--weights",
         type=Path,
         metavar="FILE",
-        help="start from a torchvision mobilenet_v2 (.pth, .safetensors), a run's checkpoint.pt, or a bundle",
+        help="start from a torchvision mobilenet_v2 (.pth, .safetensors), a run's checkpoint.pt, or a "
+        "bundle; imagenet: what torchvision publishes, downloaded to --data unless it is there",
     )
     group.add_argument(
         "--reset-classifier", action="store_true", help="with --weights of another number of classes"
@@ -103,7 +124,8 @@ def _add_beginning(group: _Group) -> None:
         "--teacher",
         type=Path,
         metavar="FILE",
-        help="another run's checkpoint.pt, whose answers are learned beside the labels",
+        help="another run's checkpoint.pt, a torchvision mobilenet_v2, or a bundle, whose answers are "
+        "learned beside the labels",
     )
     group.add_argument(
         "--distill-weight",
@@ -237,7 +259,28 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         bf16=arguments.bf16,
         channels_last=arguments.channels_last,
         image_size=arguments.image_size,
+        resize=arguments.resize,
+        mean=_triple(arguments, "mean"),
+        std=_triple(arguments, "std"),
     )
+
+
+def preprocess_from(arguments: argparse.Namespace) -> PreprocessOptions:
+    """Raises ConfigError for neither one number nor three."""
+    mean, std = _triple(arguments, "mean"), _triple(arguments, "std")
+    return PreprocessOptions(arguments.image_size, arguments.resize, mean, std)
+
+
+def _triple(arguments: argparse.Namespace, name: str) -> tuple[float, float, float] | None:
+    match getattr(arguments, name):
+        case None:
+            return None
+        case [x]:
+            return (x, x, x)
+        case [r, g, b]:
+            return (r, g, b)
+        case values:
+            raise ConfigError(f"{name} must be one number or three, got {len(values)}")
 
 
 def _distill_weight(arguments: argparse.Namespace) -> float:

@@ -12,6 +12,7 @@ from trainer.distill import Teacher
 from trainer.evaluate import Evaluation
 from trainer.export import export_bundle
 from trainer.network import SplitNetwork
+from trainer.outline import outline
 from trainer.train import CHECKPOINT, Trainer
 from trainer.weights import load_weights
 
@@ -46,7 +47,7 @@ def run(
     if (folder / CHECKPOINT).exists() and not (resume or overwrite):
         raise CheckpointError(f"{folder} has a run already: --resume continues it, --overwrite starts anew")
     trainer = Trainer(config, dataset, folder, progress=progress, teacher=_teacher(teacher, config, dataset))
-    print(_outline(trainer.network))
+    print(outline(trainer.network))
     if resume:
         trainer.resume()
         print(f"resumed after epoch {len(trainer.metrics)} of {config.epochs}")
@@ -56,7 +57,8 @@ def run(
     saved = export_bundle(
         bundle,
         trainer.network,
-        dataset,
+        labels=dataset.labels,
+        preprocess=dataset.preprocess,
         metrics=result.to_json() | {"curves": trainer.metrics, "training": config.to_json()},
         name=f"{dataset.name}-front{config.plan.front}-back{config.plan.back}",
     )
@@ -84,25 +86,6 @@ def _teacher(path: Path | None, config: TrainConfig, dataset: Dataset) -> Teache
         return None
     classes, size = len(dataset.labels), dataset.preprocess.size
     return Teacher(path, num_classes=classes, input_size=size, bf16=config.bf16)
-
-
-def _outline(network: SplitNetwork) -> str:
-    lines = [f"MobileNetV2, {sum(p.numel() for p in network.parameters()):,} parameters"]
-    for side, names in (
-        ("head ", network.plan.head),
-        ("body ", network.plan.body),
-        ("tail ", network.plan.tail),
-    ):
-        span = "none" if not names else names[0] if len(names) == 1 else f"{names[0]} .. {names[-1]}"
-        lines.append(f"  {side} {span}")
-    for side, boundary in zip(("uplink  ", "downlink"), network.boundaries, strict=True):
-        spec = boundary.spec
-        how = "off" if boundary.off else f"keep {spec.keep:g}, {spec.bits} bits"
-        if boundary.dead_zone > 0:
-            how += f", dead zone {boundary.dead_zone:g}"
-        shape = "x".join(str(d) for d in spec.shape)
-        lines.append(f"  {side} {shape}, {how}, {spec.raw_bytes:,} B as float32")
-    return "\n".join(lines)
 
 
 def _summary(result: Evaluation, bundle: Bundle, network: SplitNetwork, folder: Path) -> str:

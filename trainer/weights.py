@@ -25,7 +25,7 @@ from trainer.checkpoint import load_checkpoint
 from trainer.model import MobileNetV2
 from trainer.network import SplitNetwork
 
-__all__ = ["WeightsReport", "load_weights", "torchvision_name"]
+__all__ = ["WeightsReport", "load_weights", "read_weights", "torchvision_name"]
 
 _CLASSIFIER = "classifier."
 
@@ -69,7 +69,7 @@ def load_weights(
             entries are named, and the model is as before.
     """
     ours = {torchvision_name(name): tensor for name, tensor in model.state_dict().items()}
-    found = _of_bundle(path, images) if path.is_dir() else _read(path)
+    found = _of_bundle(path, images) if path.is_dir() else read_weights(path)
     theirs = {name: tensor for name, tensor in found.items() if not name.startswith(_ALL_BOTTLENECKS)}
     if reset_classifier:
         theirs = {name: tensor for name, tensor in theirs.items() if not name.startswith(_CLASSIFIER)}
@@ -93,7 +93,12 @@ def torchvision_name(name: str) -> str:
     return f"{_CLASSIFIER}{rest}" if index == len(LAYERS) - 1 else f"features.{index}.{rest}"
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """A file's tensors: layers by torchvision's names, bottlenecks by ours.
+
+    Raises:
+        WeightsError: it cannot be read, or holds anything else.
+    """
     if path.suffix not in (".pt", ".pth", ".safetensors"):
         raise WeightsError(f"{path} must be a .pth or .safetensors file, a run's checkpoint.pt, or a bundle")
     try:

@@ -60,7 +60,14 @@ def make(
     if weights is None:
         calibration.batch_norm()
     calibration.scales()
-    export_bundle(bundle, network, dataset, metrics={}, name=f"loopback-{spec.input_size}")
+    export_bundle(
+        bundle,
+        network,
+        labels=dataset.labels,
+        preprocess=dataset.preprocess,
+        metrics={},
+        name=f"loopback-{spec.input_size}",
+    )
     example = torch.zeros(2, 3, spec.input_size, spec.input_size)
     unsplit.write_bytes(export_graph(model.eval(), example))
 

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{environment}\n", flush=True)
     torch.set_num_threads(options.threads)
     try:
-        dataset = load("cifar10", root=options.data, download=True, image_size=None, progress=True)
+        dataset = load("cifar10", root=options.data, download=True, progress=True)
     except SplitwireError as error:
         print(f"benchmarks.trainer: error: {error}", file=sys.stderr)
         return 2

@@ -34,7 +34,7 @@ def test_digits_end_with_a_bundle_that_serves(tmp_path: Path) -> None:
     assert f"digest {bundle.digest.hex()}" in done.stdout
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
     assert (run / "curves.png").stat().st_size > 1000
-    dataset = load("digits", root=None, download=False, image_size=None, progress=False)
+    dataset = load("digits", root=None, download=False, progress=False)
     accuracy = bundle.manifest.metrics["accuracy"]
     assert accuracy > 0.2, "twice as good as guessing, after two epochs"
     assert abs(correct(bundle, dataset) - accuracy * len(dataset.test)) <= 1

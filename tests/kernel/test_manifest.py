@@ -54,6 +54,13 @@ def test_bytes_and_back() -> None:
         assert m.format_version == FORMAT_VERSION
 
 
+def test_numbers_share_a_line_and_strings_stay_what_they_are() -> None:
+    labels = ("[\n 1,\n 2\n]", "[1, 2]", "plain")
+    m = manifest(labels=labels, metrics={"sizes": [1, -2.5, 1e-09], "none": [], "mixed": [1, "1"]})
+    assert Manifest.from_bytes(m.to_bytes()) == m
+    assert b'"sizes": [1, -2.5, 1e-09]' in m.to_bytes()
+
+
 def test_a_manifest_of_version_1_is_read() -> None:
     m = Manifest.from_bytes(edited(format_version=1))
     assert m == manifest(format_version=1)

@@ -76,7 +76,7 @@ def test_a_boundary_with_tables() -> None:
         ((5, 2, 2), 2, (5, 1, 4), r"\(5, 9, 4\), got \(5, 1, 4\)"),
         ((5,), 2, (5, 9, 4), r"\(5, 1, 4\), got \(5, 9, 4\)"),
         ((4, 2, 2), 2, (5, 9, 4), r"\(4, 9, 4\), got \(5, 9, 4\)"),
-        ((5, 2, 2), 8, (5, 9, 256), "at most 4 bits, not 8"),
+        ((5, 2, 2), 8, (5, 9, 256), "at most 5 bits, not 8"),
     ],
 )
 def test_tables_of_another_boundary(

@@ -20,6 +20,7 @@ REDUCED = {
     "uplink": BoundaryOptions(bottleneck=Bottleneck(4, 2)),
     "downlink": BoundaryOptions(bottleneck=Bottleneck(6)),
 }
+LINEAR = {"uplink": BoundaryOptions(bottleneck=Bottleneck(4, 2, linear=True))}
 
 
 def train(folder: Path, **changes: Any) -> Path:
@@ -39,8 +40,8 @@ def through_graphs(bundle: Path, images: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"plan": SplitPlan(5, 0)}, REDUCED],
-    ids=["with a tail", "without a tail", "bottlenecks"],
+    [{}, {"plan": SplitPlan(5, 0)}, REDUCED, LINEAR],
+    ids=["with a tail", "without a tail", "bottlenecks", "a linear bottleneck"],
 )
 def test_computes_what_the_bundle_does(tmp_path: Path, changes: dict[str, Any]) -> None:
     bundle = train(tmp_path, **changes)

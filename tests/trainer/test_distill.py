@@ -1,7 +1,9 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, softmax
@@ -19,8 +21,11 @@ from tests.trainer.networks import (
     same_bits,
 )
 from trainer.checkpoint import save_checkpoint
+from trainer.config import Bottleneck, BoundaryOptions
 from trainer.distill import Teacher, distillation_loss
+from trainer.export import export_bundle
 from trainer.train import Trainer
+from trainer.weights import torchvision_name
 
 
 def write_teacher(folder: Path, *, width: float = 0.1) -> Path:
@@ -42,6 +47,41 @@ def test_answers_as_the_network_of_the_checkpoint(tmp_path: Path, width: float) 
     found = teacher(make_images(3))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert not found.requires_grad
+
+
+def test_answers_as_published_weights_do(tmp_path: Path) -> None:
+    model = make_model(width=0.35, seed=3)
+    state = {torchvision_name(name): tensor for name, tensor in model.state_dict().items()}
+    safetensors.torch.save_file(state, tmp_path / "net.safetensors")
+    with torch.no_grad():
+        expected = model(make_images(3))
+    found = load(tmp_path / "net.safetensors")(make_images(3))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("bottleneck", [None, Bottleneck(4, 2)])
+def test_answers_as_a_bundle_does_but_for_its_quantization(
+    tmp_path: Path, bottleneck: Bottleneck | None
+) -> None:
+    uplink, dataset = BoundaryOptions(bottleneck=bottleneck), make_dataset()
+    network = make_network(SplitPlan(3, 1), uplink=uplink, model=make_model(seed=3))
+    path = tmp_path / "bundle"
+    training = {"uplink": asdict(uplink), "downlink": asdict(BoundaryOptions())}
+    export_bundle(
+        path,
+        network,
+        labels=dataset.labels,
+        preprocess=dataset.preprocess,
+        metrics={"training": training},
+        name="a teacher",
+    )
+    with torch.no_grad():
+        expected = network(make_images(3))
+    torch.testing.assert_close(load(path)(make_images(3)), expected, rtol=1e-3, atol=1e-3)
+    with pytest.raises(
+        WeightsError, match=f"tells {CLASSES} classes apart .*; the student has {CLASSES + 1}"
+    ):
+        load(path, classes=CLASSES + 1)
 
 
 def test_is_for_the_same_classes(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def archive(server: Server, content: bytes = _CONTENT) -> Archive:
-    return Archive(server.url, bytes=len(content), md5=md5(content), folder="folder", files={})
+    return Archive(url=server.url, bytes=len(content), digest=md5(content), folder="folder", files={})
 
 
 def names(folder: Path) -> set[str]:
@@ -166,7 +166,11 @@ def pack(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Archive:
 def described(path: Path) -> Archive:
     content = path.read_bytes()
     return Archive(
-        "http://x/a.tar.gz", bytes=len(content), md5=md5(content), folder="folder", files={"wanted": ""}
+        url="http://x/a.tar.gz",
+        bytes=len(content),
+        digest=md5(content),
+        folder="folder",
+        files={"wanted": ""},
     )
 
 
@@ -218,6 +222,6 @@ def test_another_archive_is_not_opened(tmp_path: Path) -> None:
     published = pack(tmp_path / "a", (tarfile.TarInfo("folder/wanted"), b"x"))
     (tmp_path / "b").write_bytes(b"anything")
     with pytest.raises(
-        DatasetError, match=f"b is not the published a.tar.gz: MD5 .*, expected {published.md5}"
+        DatasetError, match=f"b is not the published a.tar.gz: MD5 .*, expected {published.digest}"
     ):
         extract(tmp_path / "b", published, tmp_path)

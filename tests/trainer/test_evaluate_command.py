@@ -66,7 +66,14 @@ def test_two_bundles_of_one_name(
 
 def test_an_unsplit_bundle_classifies_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network, dataset = make_network(), make_dataset()
-    bundle = export_bundle(tmp_path / "off", network, dataset, metrics={}, name="off")
+    bundle = export_bundle(
+        tmp_path / "off",
+        network,
+        labels=dataset.labels,
+        preprocess=dataset.preprocess,
+        metrics={},
+        name="off",
+    )
     data, out = photos(tmp_path / "photos", dataset.labels), tmp_path / "report"
     whole = ["--unsplit", str(bundle.path), "--out", str(out)]
     assert main(["evaluate", str(bundle.path), *of_photos(data), *whole]) == 0

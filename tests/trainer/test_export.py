@@ -236,7 +236,14 @@ def test_a_network_that_trained_in_bfloat16_is_exported_in_float32() -> None:
 def test_the_bundle_says_what_it_is(tmp_path: Path, back: int) -> None:
     network = make_network(SplitPlan(3, back), uplink=COARSE, downlink=FINE)
     dataset = make_dataset()
-    made = export_bundle(tmp_path / "bundle", network, dataset, metrics={"accuracy": 0.5}, name="a name")
+    made = export_bundle(
+        tmp_path / "bundle",
+        network,
+        labels=dataset.labels,
+        preprocess=dataset.preprocess,
+        metrics={"accuracy": 0.5},
+        name="a name",
+    )
     bundle = Bundle.load(tmp_path / "bundle")
     assert bundle.digest == made.digest
     manifest = bundle.manifest

@@ -8,6 +8,7 @@ from splitwire.errors import ConfigError, DatasetError
 from tests.data import require_data
 from trainer import data
 from trainer.data import folder
+from trainer.data.preprocessing import PreprocessOptions, for_photos
 
 _COLOURS = {"ant": (200, 30, 30), "bee": (30, 200, 30), "cow": (30, 30, 200)}
 
@@ -30,8 +31,8 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def load(root: Path, **options: int) -> data.Dataset:
-    return folder.load(root, progress=False, **options)
+def load(root: Path, *, image_size: int = 224, **options: int) -> data.Dataset:
+    return folder.load(root, preprocess=for_photos(image_size), progress=False, **options)
 
 
 def test_classes_are_sorted_and_images_belong_to_them(root: Path) -> None:
@@ -126,9 +127,9 @@ def test_photos() -> None:
 
 
 def test_by_name(root: Path) -> None:
-    dataset = data.load("folder", root=root, download=False, image_size=None, progress=False)
+    dataset = data.load("folder", root=root, download=False, progress=False)
     assert dataset.train.images.shape == (12, 224, 224, 3)
-    assert data.load("digits", root=None, download=False, image_size=None, progress=False).name == "digits"
+    assert data.load("digits", root=None, download=False, progress=False).name == "digits"
 
 
 @pytest.mark.parametrize(
@@ -144,4 +145,4 @@ def test_by_name(root: Path) -> None:
 )
 def test_requests_that_cannot_work(name: str, root: Path | None, size: int | None, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        data.load(name, root=root, download=False, image_size=size, progress=False)
+        data.load(name, root=root, download=False, preprocess=PreprocessOptions(size=size), progress=False)

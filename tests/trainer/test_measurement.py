@@ -28,7 +28,14 @@ def dataset() -> Dataset:
 
 def exported(path: Path, dataset: Dataset, plan: SplitPlan) -> tuple[SplitNetwork, Bundle]:
     network = make_network(plan, uplink=PRUNED, downlink=COARSE if plan.back else BoundaryOptions())
-    return network, export_bundle(path / "bundle", network, dataset, metrics={}, name="tints")
+    return network, export_bundle(
+        path / "bundle",
+        network,
+        labels=dataset.labels,
+        preprocess=dataset.preprocess,
+        metrics={},
+        name="tints",
+    )
 
 
 @pytest.mark.parametrize("plan", [SplitPlan(3, 1), SplitPlan(3, 0)])

@@ -31,17 +31,17 @@ def random_symbols(seed: int, *, rows: int = 8) -> torch.Tensor:
 def test_starts_with_all_symbols_alike() -> None:
     assert torch.equal(RateModel((3,), 4, 8).costs(), torch.full((3, 1, 16), 4.0))
     assert RateModel((3, 2, 2), 4, 8).costs().shape == (3, 9, 16)
-    for shape, bits in (((3, 2, 2), 5), ((3, 64, 64), 4)):
+    for shape, bits in (((3, 2, 2), 6), ((3, 64, 64), 4)):
         model = RateModel(shape, bits, 8)
         assert model.costs().shape == (3, 1, 1 << bits), "as zstd, which knows no neighbours"
 
 
 def test_without_contexts_a_symbols_row_is_its_channels() -> None:
-    symbols = torch.randint(0, 32, (4, 3, 2, 2)).to(torch.uint8)
-    model = RateModel((3, 2, 2), 5, 16)
+    symbols = torch.randint(0, 64, (4, 3, 2, 2)).to(torch.uint8)
+    model = RateModel((3, 2, 2), 6, 32)
     assert model.rows(symbols)[1, :, 0, 1].tolist() == [0, 1, 2]
     observe(model, symbols)
-    assert model.update() == pytest.approx(5.0 * symbols.numel())
+    assert model.update() == pytest.approx(6.0 * symbols.numel())
 
 
 @settings(max_examples=20)

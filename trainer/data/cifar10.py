@@ -31,7 +31,7 @@ _SIDE = 32
 OFFICIAL = Archive(
     url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     bytes=170_498_071,
-    md5="c58f30108f718f92721af3b95e74349a",
+    digest="c58f30108f718f92721af3b95e74349a",
     folder="cifar-10-batches-py",
     files=MappingProxyType(
         {

@@ -1,4 +1,4 @@
-"""Published archives: fetched once, resumed after an interruption, trusted only by their digest."""
+"""Published files: fetched once, resumed after an interruption, trusted only by their digest."""
 
 import hashlib
 import http.client
@@ -17,48 +17,55 @@ from tqdm import tqdm
 
 from splitwire.errors import DatasetError
 
-__all__ = ["Archive", "extract", "fetch"]
+__all__ = ["Archive", "Published", "extract", "fetch"]
 
 _CHUNK = 1 << 18
 _TIMEOUT_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
-class Archive:
-    """A .tar.gz that its publisher describes by digests.
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A file that its publisher describes by a digest.
 
-    bytes: its exact size. md5: of the archive. folder: the one folder inside that matters.
-    files: name inside that folder -> MD5.
+    bytes: its exact size. digest: in hexadecimal, or as many of its first digits as are published.
+    algorithm: "md5" or "sha256".
     """
 
     url: str
     bytes: int
-    md5: str
-    folder: str
-    files: Mapping[str, str]
+    digest: str
+    algorithm: str = "md5"
 
     @property
     def filename(self) -> str:
         return self.url.rsplit("/", 1)[-1]
 
 
-def fetch(archive: Archive, into: Path, *, progress: bool) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class Archive(Published):
+    """A .tar.gz. folder: the one folder inside that matters. files: name inside that folder -> MD5."""
+
+    folder: str
+    files: Mapping[str, str]
+
+
+def fetch(published: Published, into: Path, *, progress: bool) -> Path:
     """Download to into/filename, and return that path.
 
-    Bytes go to a hidden sibling first, which a later call continues; only a complete file with the right MD5
-    takes the final name.
+    Bytes go to a hidden sibling first, which a later call continues; only a complete file with the right
+    digest takes the final name.
 
     Raises:
         DatasetError: not reachable, interrupted, or not the published bytes; says what to do by hand.
     """
-    target, part = into / archive.filename, into / f".{archive.filename}.part"
+    target, part = into / published.filename, into / f".{published.filename}.part"
     try:
         into.mkdir(parents=True, exist_ok=True)
-        _download(archive, part, progress=progress)
-        _rename_if_genuine(archive, part, target)
+        _download(published, part, progress=progress)
+        _rename_if_genuine(published, part, target)
     except (OSError, http.client.HTTPException) as error:
         raise DatasetError(
-            f"cannot download {archive.url}: {error}. Run again to continue, or fetch that address on "
+            f"cannot download {published.url}: {error}. Run again to continue, or fetch that address on "
             f"another computer and put the file, unopened, at {target}"
         ) from error
     return target
@@ -92,19 +99,19 @@ def _extract_members(path: Path, archive: Archive, scratch: Path) -> None:
         raise DatasetError(f"{path} has no file {', '.join(sorted(missing))}")
 
 
-def _download(archive: Archive, part: Path, *, progress: bool) -> None:
+def _download(published: Published, part: Path, *, progress: bool) -> None:
     have = part.stat().st_size if part.exists() else 0
-    if have >= archive.bytes:
+    if have >= published.bytes:
         return
-    with _open(archive.url, have) as reply:
+    with _open(published.url, have) as reply:
         # A server that knows no ranges answers 200 with the whole file.
         have = have if reply.status == http.HTTPStatus.PARTIAL_CONTENT else 0
         with part.open("ab" if have else "wb") as file:
-            have = _copy(reply, file, have, archive, progress=progress)
+            have = _copy(reply, file, have, published, progress=progress)
             file.flush()
             os.fsync(file.fileno())
-    if have != archive.bytes:
-        raise OSError(f"the connection ended after {have} of {archive.bytes} bytes")
+    if have != published.bytes:
+        raise OSError(f"the connection ended after {have} of {published.bytes} bytes")
 
 
 def _open(url: str, start: int) -> http.client.HTTPResponse:
@@ -118,42 +125,43 @@ def _open(url: str, start: int) -> http.client.HTTPResponse:
     return reply
 
 
-def _rename_if_genuine(archive: Archive, part: Path, target: Path) -> None:
-    """What is not the archive is removed: continuing it would fail for ever."""
+def _rename_if_genuine(published: Published, part: Path, target: Path) -> None:
+    """What is not the file is removed: continuing it would fail for ever."""
     try:
-        _verify(part, archive)
+        _verify(part, published)
     except DatasetError:
         part.unlink()
         raise
     part.replace(target)
 
 
-def _verify(path: Path, archive: Archive) -> None:
+def _verify(path: Path, published: Published) -> None:
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, _md5).hexdigest()
-    if found != archive.md5:
+        found = hashlib.file_digest(file, lambda: _hasher(published.algorithm)).hexdigest()
+    if not found.startswith(published.digest):
         raise DatasetError(
-            f"{path} is not the published {archive.filename}: MD5 {found}, expected {archive.md5}"
+            f"{path} is not the published {published.filename}: {published.algorithm.upper()} {found}, "
+            f"expected {published.digest}"
         )
 
 
-def _copy(reply: IO[bytes], file: IO[bytes], have: int, archive: Archive, *, progress: bool) -> int:
+def _copy(reply: IO[bytes], file: IO[bytes], have: int, published: Published, *, progress: bool) -> int:
     """Append to `file` what it lacks, and no more than that; return its new size."""
     with tqdm(
-        total=archive.bytes,
+        total=published.bytes,
         initial=have,
         unit="B",
         unit_scale=True,
-        desc=archive.filename,
+        desc=published.filename,
         disable=not progress,
     ) as bar:
-        while chunk := reply.read(min(_CHUNK, archive.bytes - have)):
+        while chunk := reply.read(min(_CHUNK, published.bytes - have)):
             file.write(chunk)
             have += len(chunk)
             bar.update(len(chunk))
     return have
 
 
-def _md5() -> Any:
-    """MD5 is what was published; it guards against accidents, not against an attacker."""
-    return hashlib.md5(usedforsecurity=False)
+def _hasher(algorithm: str) -> Any:
+    """Where MD5 is what was published, it guards against accidents, not against an attacker."""
+    return hashlib.new(algorithm, usedforsecurity=False)

@@ -9,7 +9,9 @@ from itertools import product
 from pathlib import Path
 
 from splitwire.errors import ConfigError, SplitwireError
-from trainer.options import config_from, make_parser
+from trainer.data import Dataset, load
+from trainer.data.preprocessing import PreprocessOptions
+from trainer.options import config_from, make_parser, preprocess_from
 from trainer.sweep.cell import Cell, Value, describe
 from trainer.sweep.options import DEFAULT, SweepOptions, read_options
 
@@ -25,8 +27,18 @@ class DataSource:
     name: str
     root: Path
     download: bool
-    image_size: int | None
+    preprocess: PreprocessOptions
     progress: bool
+
+    def load(self) -> Dataset:
+        """Raises what `trainer.data.load` does."""
+        return load(
+            self.name,
+            root=self.root,
+            download=self.download,
+            preprocess=self.preprocess,
+            progress=self.progress,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +107,7 @@ def _data_source(namespace: argparse.Namespace) -> DataSource:
         name=namespace.dataset,
         root=namespace.data,
         download=not namespace.no_download,
-        image_size=namespace.image_size,
+        preprocess=preprocess_from(namespace),
         progress=not namespace.quiet,
     )
 

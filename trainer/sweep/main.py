@@ -2,10 +2,8 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 from splitwire.errors import SplitwireError
-from trainer.data import load
 from trainer.sweep.cell import Cell
 from trainer.sweep.children import Task, log_tail, run_tasks
 from trainer.sweep.folder import begin_cell, locked, refuse_strangers
@@ -56,7 +54,7 @@ class Sweep:
         self._publish()
         if left:
             for source in self.grid.data:  # its absence is found now, and no two children download it
-                load(**asdict(source))
+                source.load()
             run_tasks(self._tasks(left), self.grid.jobs, self._ended, inherited=(lock,))
             self._publish()
         if self.failed:

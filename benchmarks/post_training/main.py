@@ -1,0 +1,168 @@
+"""Splitting a trained network without training: labels lost, bytes and time, by where it is cut.
+
+python -m benchmarks.post_training --weights mobilenet_v2.safetensors --photos photos --front 11
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.environment import Environment
+from benchmarks.post_training.photos import Photos
+from benchmarks.post_training.served import Served, serve_originals
+from benchmarks.results import write_results
+from splitwire.bundle import Bundle
+from splitwire.errors import SplitwireError
+from splitwire.plan import SplitPlan
+from trainer.comparison import Comparison, compare
+from trainer.config import BoundaryOptions
+from trainer.data.preprocessing import PreprocessOptions
+from trainer.export import export_bundle
+from trainer.model import MobileNetV2
+from trainer.network import SplitNetwork
+from trainer.point import as_csv
+from trainer.source import find_source
+from trainer.tradeoff import draw_tradeoff
+from trainer.weights import load_weights
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A split after layer `front`, and how long `trainer` took, in seconds."""
+
+    front: int
+    bundle: Bundle
+    seconds: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(arguments)
+    environment = Environment.read("benchmarks.post_training", arguments)
+    print(f"{environment}\n", flush=True)
+    try:
+        photos = Photos.read(options.photos, calibration=options.calibration, seed=options.seed)
+        with tempfile.TemporaryDirectory() as scratch:
+            _run(options, photos, Path(scratch), environment)
+    except (SplitwireError, subprocess.CalledProcessError) as error:
+        print(f"benchmarks.post_training: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(options: argparse.Namespace, photos: Photos, scratch: Path, environment: Environment) -> None:
+    images = photos.copy_calibration(scratch / "calibration")
+    made = [_split(options, images, front, scratch / f"front{front}") for front in options.front]
+    whole = _unsplit(options, scratch / "unsplit")
+    title = f"{len(photos.test)} photos, calibrated on {len(photos.calibration)} others"
+    comparison = compare(
+        title,
+        {f"front {m.front}": m.bundle for m in made},
+        photos.split(whole.manifest.preprocess),
+        unsplit=("unsplit", whole),
+        progress=sys.stderr.isatty(),
+    )
+    served = serve_originals(made[0].bundle, whole, options.originals) if options.originals else None
+    print(f"{comparison}\n\n{_table(made, comparison)}")
+    if served:
+        print(f"\n{served}")
+    if options.out:
+        _write(options.out, comparison, made, served, environment)
+
+
+def _split(options: argparse.Namespace, images: Path, front: int, out: Path) -> Made:
+    """By the command itself, in a process of its own."""
+    command = [sys.executable, "-m", "trainer", "--weights", str(options.weights), "--epochs", "0"]
+    command += ["--calibrate", str(images), "--edge-front", str(front), "--edge-back", str(options.back)]
+    command += ["--max-drop", str(options.max_drop), "--out", str(out), "--quiet"]
+    command += [f"--image-size={options.image_size}"] if options.image_size else []
+    for name in ("mean", "std"):
+        command += [f"--{name}", *map(str, getattr(options, name))] if getattr(options, name) else []
+    began = time.perf_counter()
+    print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, flush=True)
+    return Made(front, Bundle.load(out / "bundle"), time.perf_counter() - began)
+
+
+def _unsplit(options: argparse.Namespace, path: Path) -> Bundle:
+    def triple(values: Sequence[float] | None) -> tuple[float, float, float] | None:
+        return None if values is None else (values[0], values[len(values) // 2], values[-1])
+
+    preprocess = PreprocessOptions(options.image_size, mean=triple(options.mean), std=triple(options.std))
+    source = find_source(options.weights, preprocess)
+    model = MobileNetV2(source.spec)
+    load_weights(model, options.weights)
+    plan = SplitPlan(options.front[0], options.back)
+    network = SplitNetwork(model, plan, BoundaryOptions(), BoundaryOptions())
+    labels = tuple(str(i) for i in range(source.spec.num_classes))
+    return export_bundle(
+        path, network, labels=labels, preprocess=source.preprocess, metrics={}, name="unsplit"
+    )
+
+
+def _table(made: Sequence[Made], comparison: Comparison) -> str:
+    """The PNG files' accuracy is the unsplit network's: their pixels are the images'."""
+    unsplit = _unsplit_accuracy(comparison)
+    lines = [f"{'cut after':<12}{'accuracy':>10}{'lost':>8}{'uplink':>9}{'downlink':>10}{'seconds':>9}"]
+    for entry, found in zip(made, comparison.bundles.values(), strict=True):
+        lost = 100 * (unsplit - found.accuracy)
+        lines.append(
+            f"layer {entry.front:<6}{100 * found.accuracy:8.2f} %{lost:8.2f}{found.uplink.bytes.mean:9,.0f}"
+            f"{found.downlink.bytes.mean:10,.0f}{entry.seconds:9.0f}"
+        )
+    return "\n".join([*lines, f"unsplit     {100 * unsplit:8.2f} %"])
+
+
+def _unsplit_accuracy(comparison: Comparison) -> float:
+    return next(point.accuracy for point in comparison.files if point.kind == "PNG")
+
+
+def _write(
+    out: Path, comparison: Comparison, made: Sequence[Made], served: Served | None, environment: Environment
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    records = [
+        {
+            "record": "split",
+            "front": entry.front,
+            "seconds": entry.seconds,
+            "metrics": entry.bundle.manifest.metrics,
+            **asdict(found),
+        }
+        for entry, found in zip(made, comparison.bundles.values(), strict=True)
+    ]
+    records += [{"record": "file", **asdict(point)} for point in comparison.files]
+    records += [{"record": "served", **asdict(served)}] if served else []
+    write_results(out / "post_training.jsonl", environment, records)
+    (out / "post_training.csv").write_text(as_csv(comparison.points))
+    note = f"files classified by {comparison.classifier}"
+    (out / "post_training.png").write_bytes(draw_tradeoff(comparison.points, comparison.title, note))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.post_training",
+        description="Accuracy and bytes of splits without training, beside the unsplit network.",
+    )
+    add = parser.add_argument
+    add("--weights", type=Path, required=True, metavar="FILE", help="what trainer --weights takes")
+    add("--photos", type=Path, required=True, metavar="DIR", help="images/ and labels.csv (file,class_index)")
+    add(
+        "--originals", type=Path, metavar="DIR", help="image files to classify through edge and cloud as well"
+    )
+    add("--calibration", type=int, default=150, metavar="N", help="photos to calibrate on (default: 150)")
+    add("--front", type=int, nargs="+", default=[11], metavar="N", help="layers on the edge (default: 11)")
+    add("--back", type=int, default=1, metavar="M", help="last layers on the edge (default: 1)")
+    add("--max-drop", type=float, default=1.0, metavar="P", help="of trainer (default: 1)")
+    add("--image-size", type=int, metavar="PX", help="of trainer")
+    add("--mean", type=float, nargs="+", metavar="X", help="of trainer")
+    add("--std", type=float, nargs="+", metavar="X", help="of trainer")
+    add("--seed", type=int, default=0, help="of which photos are for what (default: 0)")
+    add("--out", type=Path, metavar="DIR", help="write JSON lines, CSV and picture")
+    return parser

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+from PIL import Image
+
+from splitwire.bundle import Bundle
+from tests.trainer.networks import CLASSES, make_model
+from trainer.__main__ import main
+from trainer.data.dataset import Split
+from trainer.measurement import measure
+from trainer.weights import torchvision_name
+
+_SIZE = 32
+_SPLIT = ["--edge-front", "3", "--edge-back", "1", "--image-size", "32", "--quiet", "--max-drop", "30"]
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    state = {torchvision_name(name): t for name, t in make_model(width=0.2, size=_SIZE).state_dict().items()}
+    safetensors.torch.save_file(state, tmp_path / "net.safetensors")
+    return tmp_path / "net.safetensors"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder, generator = tmp_path / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for i in range(36):
+        colours = generator.integers(0, 255, (4, 4, 3), np.uint8)
+        Image.fromarray(colours).resize((_SIZE, _SIZE)).save(folder / f"{i}.png")
+    return folder
+
+
+def run(weights: Path, photos: Path, out: Path, *more: str) -> int:
+    words = ["--weights", str(weights), "--epochs", "0", "--calibrate", str(photos), "--out", str(out)]
+    return main([*words, *_SPLIT, *more])
+
+
+def test_ends_with_a_bundle_that_serves(
+    tmp_path: Path, weights: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(weights, photos, tmp_path / "out") == 0
+    bundle = Bundle.load(tmp_path / "out" / "bundle")
+    assert bundle.manifest.labels == tuple(str(i) for i in range(CLASSES))
+    assert bundle.manifest.preprocess.size == _SIZE
+    images = np.random.default_rng(1).integers(0, 255, (5, _SIZE, _SIZE, 3), np.uint8)
+    found = measure(bundle, Split(images, np.zeros(5, np.int64)), progress=False)
+    assert 0 < found.uplink.bytes.mean < bundle.manifest.uplink.raw_bytes
+    told = capsys.readouterr().out
+    assert "calibrated on 36 images" in told
+    assert f"digest {bundle.digest.hex()}" in told
+    assert bundle.manifest.metrics["images"] == 36
+
+
+def test_a_bundle_can_be_split_elsewhere(tmp_path: Path, weights: Path, photos: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"name {i}" for i in range(CLASSES)) + "\n")
+    assert run(weights, photos, tmp_path / "first", "--labels", str(names)) == 0
+    first = tmp_path / "first" / "bundle"
+    assert run(first, photos, tmp_path / "second", "--edge-front", "5", "--distill-steps", "2") == 0
+    second = Bundle.load(tmp_path / "second" / "bundle").manifest
+    assert second.labels == tuple(f"name {i}" for i in range(CLASSES))
+    assert second.plan.front == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("one\n", "has 1 labels, one a line; the network has"),
+        ("\n".join(["same"] * CLASSES), f"labels must be {CLASSES} different ones"),
+    ],
+)
+def test_labels_that_do_not_fit(
+    tmp_path: Path, weights: Path, photos: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    (tmp_path / "names.txt").write_text(text)
+    assert run(weights, photos, tmp_path / "out", "--labels", str(tmp_path / "names.txt")) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_images(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(weights, tmp_path / "nowhere", tmp_path / "out") == 2
+    assert "no folder" in capsys.readouterr().err
+
+
+def test_a_bundle_is_replaced_only_when_told(
+    tmp_path: Path, weights: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out" / "bundle").mkdir(parents=True)
+    assert run(weights, photos, tmp_path / "out") == 2
+    assert "is there already: --overwrite replaces it" in capsys.readouterr().err
+    assert run(weights, photos, tmp_path / "out", "--overwrite") == 0
+    Bundle.load(tmp_path / "out" / "bundle")

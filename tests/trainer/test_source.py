@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+
+from splitwire.errors import ConfigError, WeightsError
+from splitwire.preprocess import Preprocess
+from tests.trainer.networks import CLASSES, SIZE, make_dataset, make_model, make_network
+from trainer.data.preprocessing import PreprocessOptions, for_photos
+from trainer.export import export_bundle
+from trainer.source import find_source
+from trainer.weights import torchvision_name
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    state = {torchvision_name(name): tensor for name, tensor in make_model(width=0.35).state_dict().items()}
+    safetensors.torch.save_file(state, tmp_path / "net.safetensors")
+    return tmp_path / "net.safetensors"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    dataset = make_dataset()
+    export_bundle(
+        tmp_path / "bundle",
+        make_network(width=0.2),
+        labels=dataset.labels,
+        preprocess=dataset.preprocess,
+        metrics={},
+        name="a name",
+    )
+    return tmp_path / "bundle"
+
+
+def test_a_file_says_width_and_classes(weights: Path) -> None:
+    source = find_source(weights, PreprocessOptions())
+    assert (source.spec.width, source.spec.num_classes, source.spec.input_size) == (0.35, CLASSES, 224)
+    assert source.preprocess == for_photos()
+    assert source.labels is None
+
+
+def test_what_is_chosen_for_a_file(weights: Path) -> None:
+    source = find_source(weights, PreprocessOptions(size=96, mean=(0.5, 0.5, 0.5)))
+    assert source.spec.input_size == source.preprocess.size == 96
+    assert source.preprocess.mean == (0.5, 0.5, 0.5)
+
+
+def test_a_bundle_says_everything(bundle: Path) -> None:
+    source = find_source(bundle, PreprocessOptions())
+    dataset = make_dataset()
+    assert (source.spec.width, source.spec.input_size) == (0.2, SIZE)
+    assert (source.labels, source.preprocess) == (dataset.labels, dataset.preprocess)
+
+
+def test_a_bundle_at_a_size_of_other_strides(bundle: Path) -> None:
+    assert find_source(bundle, PreprocessOptions(size=64)).preprocess == Preprocess(
+        size=64, resize=73, mean=(0.4,) * 3, std=(0.2,) * 3
+    )
+    with pytest.raises(
+        ConfigError, match="has the strides of a 16 pixel input, and would have others at 224"
+    ):
+        find_source(bundle, PreprocessOptions(size=224))
+
+
+def test_what_is_no_source(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="is a checkpoint, which does not say how images are preprocessed"):
+        find_source(tmp_path / "checkpoint.pt", PreprocessOptions())
+    with pytest.raises(WeightsError, match="cannot read weights from the bundle"):
+        find_source(tmp_path, PreprocessOptions())
+    with pytest.raises(WeightsError, match="cannot read weights"):
+        find_source(tmp_path / "absent.pth", PreprocessOptions())

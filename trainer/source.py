@@ -1,0 +1,59 @@
+"""What weights say of the network that they are of: its size, its preprocessing, its labels."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from splitwire.bundle import Bundle
+from splitwire.errors import BundleError, ConfigError, WeightsError
+from splitwire.preprocess import Preprocess
+from trainer.data.preprocessing import PreprocessOptions, for_photos
+from trainer.detect import detect_spec
+from trainer.model import ModelSpec
+from trainer.weights import read_weights
+
+__all__ = ["Source", "find_source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """labels: None where the weights have none."""
+
+    spec: ModelSpec
+    preprocess: Preprocess
+    labels: tuple[str, ...] | None
+
+
+def find_source(path: Path, preprocess: PreprocessOptions) -> Source:
+    """Of torchvision's state dict (.pth, .safetensors) or of a bundle.
+
+    preprocess: what is to differ from the bundle's own, or else from ImageNet's.
+
+    Raises:
+        WeightsError: it cannot be read, or is no MobileNetV2's.
+        ConfigError: preprocessing that cannot be, or that a bundle's network was not made for.
+    """
+    if path.is_dir():
+        return _of_bundle(path, preprocess)
+    if path.suffix == ".pt":
+        raise WeightsError(
+            f"{path} is a checkpoint, which does not say how images are preprocessed: "
+            "name the bundle that the run ended with"
+        )
+    fitted = preprocess.over(for_photos())
+    return Source(detect_spec(path, read_weights(path), fitted.size), fitted, None)
+
+
+def _of_bundle(path: Path, preprocess: PreprocessOptions) -> Source:
+    try:
+        manifest = Bundle.load(path).manifest
+        spec = ModelSpec(**{k: v for k, v in manifest.model.items() if k != "architecture"})
+    except (BundleError, ConfigError, TypeError) as error:
+        raise WeightsError(f"cannot read weights from the bundle {path}: {error}") from error
+    fitted = preprocess.over(manifest.preprocess)
+    resized = replace(spec, input_size=fitted.size)
+    if resized.small != spec.small:
+        raise ConfigError(
+            f"the network of {path} has the strides of a {spec.input_size} pixel input, "
+            f"and would have others at {fitted.size}"
+        )
+    return Source(resized, fitted, manifest.labels)
