@@ -15,6 +15,7 @@ from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
 
 __all__ = [
     "CHECKPOINT_MODES",
+    "LAYER_RATES",
     "OPTIMIZERS",
     "RANGES",
     "RECIPES",
@@ -30,6 +31,9 @@ CHECKPOINT_MODES = ("never", "except_last", "always")
 
 #: What moves the weights of dense convolutions; everything else is SGD's.
 OPTIMIZERS = ("sgd", "muon")
+
+#: Of learning rates, where they are layer-wise: the classifier, the last five layers before it, all before.
+LAYER_RATES = (1.0, 0.6, 0.4)
 
 #: Where a boundary's scales come from: a sample of the training images, or from there on gradients.
 RANGES = ("calibrated", "learned")
@@ -160,6 +164,7 @@ class TrainConfig:
     downlink: BoundaryOptions = field(default_factory=BoundaryOptions)
     optimizer: str = "sgd"
     matrix_learning_rate: float = 0.06
+    layer_rates: tuple[float, float, float] | None = None
     momentum: float = 0.9
     weight_decay: float = 1e-4
     label_smoothing: float = 0.0
@@ -192,6 +197,9 @@ class TrainConfig:
         _require(0.1 <= self.width <= 4, "width", "from 0.1 to 4", self.width)
         _require(self.optimizer in OPTIMIZERS, "optimizer", f"one of {', '.join(OPTIMIZERS)}", self.optimizer)
         _require(0 < self.matrix_learning_rate < 1, "matrix-lr", "in (0, 1)", self.matrix_learning_rate)
+        if self.layer_rates is not None:
+            fits = len(self.layer_rates) == 3 and all(0 < rate <= 10 for rate in self.layer_rates)
+            _require(fits, "layer-lr", "three factors above 0 and at most 10", self.layer_rates)
         _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)

@@ -20,14 +20,16 @@ _STEPS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """For weights (out, ...) read as matrices of `out` rows.
+    """For weights (out, ...) read as matrices of `out` rows, or groups of them, each of its own `lr`.
 
     Args:
         lr: how far one step moves a weight, as a fraction of its norm.
         momentum: of the gradients' running sum; the step looks ahead as Nesterov's does.
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], *, lr: float, momentum: float) -> None:
+    def __init__(
+        self, weights: Iterable[nn.Parameter] | Iterable[dict[str, Any]], *, lr: float, momentum: float
+    ) -> None:
         super().__init__(weights, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()

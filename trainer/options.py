@@ -8,7 +8,7 @@ from splitwire.command_line import Parser
 from splitwire.errors import ConfigError
 from splitwire.plan import LAYERS, SplitPlan
 from trainer.boundary_arguments import add_boundaries, boundary_from
-from trainer.config import CHECKPOINT_MODES, OPTIMIZERS, RECIPES, TrainConfig
+from trainer.config import CHECKPOINT_MODES, LAYER_RATES, OPTIMIZERS, RECIPES, TrainConfig
 from trainer.data import DATASETS
 from trainer.data.preprocessing import PreprocessOptions
 from trainer.split_arguments import add_split_without_training
@@ -163,6 +163,15 @@ def _add_recipe(group: _Group) -> None:
         metavar="LR",
         help="peak of muon's, as a fraction of a weight's norm (default: 0.06)",
     )
+    group.add_argument(
+        "--layer-lr",
+        dest="layer_rates",
+        type=float,
+        nargs="*",
+        metavar="R",
+        help="layer-wise rates, to fine-tune: factors on --lr of the classifier, of the last five layers "
+        "before it, and of those before (without numbers: 1 0.6 0.4; default: 1 1 1)",
+    )
     group.add_argument("--warmup-epochs", type=int, metavar="E", help=f"[{by_dataset('warmup_epochs')}]")
     group.add_argument(
         "--width", type=float, metavar="W", help=f"multiplier on all channels [{by_dataset('width')}]"
@@ -238,6 +247,7 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         downlink=boundary_from(arguments, "downlink"),
         optimizer=arguments.optimizer,
         matrix_learning_rate=arguments.matrix_learning_rate,
+        layer_rates=_layer_rates(arguments.layer_rates),
         momentum=arguments.momentum,
         weight_decay=arguments.weight_decay,
         label_smoothing=arguments.label_smoothing,
@@ -263,6 +273,18 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         mean=_triple(arguments, "mean"),
         std=_triple(arguments, "std"),
     )
+
+
+def _layer_rates(values: list[float] | None) -> tuple[float, float, float] | None:
+    match values:
+        case None:
+            return None
+        case []:
+            return LAYER_RATES
+        case [classifier, late, early]:
+            return classifier, late, early
+        case _:
+            raise ConfigError(f"layer-lr takes three factors, or none, got {len(values)}")
 
 
 def preprocess_from(arguments: argparse.Namespace) -> PreprocessOptions:

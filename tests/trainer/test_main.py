@@ -96,6 +96,8 @@ def test_help_and_mistakes_do_not_wait_for_torch() -> None:
         ((*SPLIT, "--epochs", "3", "--anneal-epochs", "3"), "must be below epochs (3), got 3"),
         ((*SPLIT, "--epochs", "-1"), "epochs must be at least 1, got -1"),
         ((*SPLIT, "--epochs", "0"), "--epochs 0 needs --weights"),
+        ((*SPLIT, "--layer-lr", "1", "2"), "layer-lr takes three factors, or none, got 2"),
+        ((*SPLIT, "--layer-lr", "1", "2", "0"), "layer-lr must be three factors above 0 and at most 10"),
         ((*SPLIT, "--batch-size", "0"), "batch-size must be at least 1, got 0"),
         ((*SPLIT, "--batch-size", "30"), "batch-size must be a multiple of chunks (4), got 30"),
         ((*SPLIT, "--batch-size", "4096"), "batch-size 4096 is more than the 1437 training images"),
@@ -173,6 +175,16 @@ def test_ways_to_train_a_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
     both = BoundaryOptions(bits=4, ranges="learned", gradient_bits=5)
     assert config.uplink == replace(both, keep=0.5)
     assert config.downlink == replace(both, dead_zone=0.7)
+
+
+@pytest.mark.parametrize(
+    ("words", "rates"),
+    [((), None), (("--layer-lr",), (1.0, 0.6, 0.4)), (("--layer-lr", "1", "0.5", "0.1"), (1.0, 0.5, 0.1))],
+)
+def test_layer_wise_rates(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], rates: tuple[float, ...] | None
+) -> None:
+    assert configured(monkeypatch, *words).layer_rates == rates
 
 
 def test_fewer_epochs_than_the_recipe_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:

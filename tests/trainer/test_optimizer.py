@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 import torch
 
+from splitwire.plan import LAYERS
 from tests.trainer.networks import OFF, make_config, make_images, make_network, same_bits, tensors
-from trainer.config import BoundaryOptions
+from trainer.config import Bottleneck, BoundaryOptions
 from trainer.network import SplitNetwork
 from trainer.optimizer import SplitOptimizer
 
@@ -118,3 +119,28 @@ def test_state_is_all_that_a_step_depends_on() -> None:
         take_steps(one, its, [0.4])
     for name, tensor in tensors(network.state_dict()).items():
         assert same_bits(tensor.float(), tensors(other.state_dict())[name].float()), name
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+def test_layers_learn_at_their_rates(optimizer: str) -> None:
+    rates = {"layer_rates": (1.0, 0.6, 0.4), "learning_rate": 0.5, "matrix_learning_rate": 0.1}
+    network, made = make(optimizer=optimizer, **rates)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    found = {
+        names[id(parameter)].split(".")[1]: round(group["lr"] / peak, 6)
+        for part, peak in zip(made._parts, (0.5, 0.1), strict=False)
+        for group in part.param_groups
+        for parameter in group["params"]
+    }
+    late = dict.fromkeys(("block14", "block15", "block16", "block17", "conv_last"), 0.6)
+    early = dict.fromkeys(LAYERS[:14], 0.4)
+    assert found == {"classifier": 1.0, **late, **early}
+
+
+def test_bottlenecks_and_learned_scales_learn_at_the_full_rate() -> None:
+    reduced = BoundaryOptions(bits=4, ranges="learned", bottleneck=Bottleneck(4, 2))
+    network, made = make(layer_rates=(1.0, 0.6, 0.4), uplink=reduced, learning_rate=0.5)
+    rate = {id(p): group["lr"] for group in made._parts[0].param_groups for p in group["params"]}
+    new = [p for name, p in network.named_parameters() if ".uplink" in name]
+    assert len(new) > 3
+    assert {rate[id(p)] for p in new} == {0.5}
