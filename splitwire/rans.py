@@ -21,7 +21,7 @@ from splitwire.tables import PRECISION, SymbolTables, contexts
 
 __all__ = ["MAX_CODED_SYMBOLS", "decode_symbols", "encode_symbols"]
 
-#: In one frame: a few milliseconds at most, whoever sent it.
+#: In one frame: some eight milliseconds at most, whoever sent it.
 MAX_CODED_SYMBOLS = 1 << 14
 
 _LEAST = 1 << 16  # of the state between two symbols; the most is 2^32 - 1
