@@ -20,7 +20,7 @@ from trainer.config import Bottleneck, BoundaryOptions
 from trainer.model import MobileNetV2, ModelSpec
 from trainer.network import SplitNetwork
 
-__all__ = ["network_of_bundle"]
+__all__ = ["estimate_statistics", "network_of_bundle"]
 
 
 def network_of_bundle(path: Path, images: Iterable[Tensor]) -> SplitNetwork:
@@ -41,7 +41,7 @@ def network_of_bundle(path: Path, images: Iterable[Tensor]) -> SplitNetwork:
     except (BundleError, ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"cannot read weights from the bundle {path}: {error}") from error
     _fill(path, network, tensors)
-    _estimate(network, images)
+    estimate_statistics(network, images)
     return network.eval()
 
 
@@ -94,7 +94,7 @@ def _fill_gains(network: SplitNetwork, models: list[onnx.ModelProto]) -> None:
             parameter.copy_(torch.from_numpy(gain.copy()).view_as(parameter))
 
 
-def _layers(network: SplitNetwork) -> Iterator[tuple[nn.Conv2d | nn.Linear, nn.BatchNorm2d | None]]:
+def _layers(network: nn.Module) -> Iterator[tuple[nn.Conv2d | nn.Linear, nn.BatchNorm2d | None]]:
     """Every layer with a weight, in the order in which they run, with the BatchNorm right behind it."""
     modules = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)]
     for module, behind in zip(modules, [*modules[1:], None], strict=True):
@@ -103,10 +103,11 @@ def _layers(network: SplitNetwork) -> Iterator[tuple[nn.Conv2d | nn.Linear, nn.B
 
 
 @torch.no_grad()
-def _estimate(network: SplitNetwork, images: Iterable[Tensor]) -> None:
+def estimate_statistics(network: nn.Module, images: Iterable[Tensor]) -> None:
     """Gives each BatchNorm the statistics of what reaches it, and a weight and bias that undo them.
 
-    In one pass: no BatchNorm changes what those before it let through.
+    For one that is the identity but for its bias. In one pass: none changes what those before it let through.
+    The network ends in evaluation mode.
     """
     norms = {norm: _Moments(norm.num_features) for _, norm in _layers(network) if norm is not None}
     hooks = [

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from splitwire.errors import WeightsError
 from splitwire.plan import LAYERS
-from trainer.bundle_weights import network_of_bundle
+from trainer.bundle_weights import estimate_statistics, network_of_bundle
 from trainer.checkpoint import load_checkpoint
 from trainer.model import MobileNetV2
 from trainer.network import SplitNetwork
@@ -60,7 +60,9 @@ def load_weights(
 ) -> WeightsReport:
     """Copy torchvision's state dict (.pth, .safetensors), a checkpoint (.pt) or a bundle into `model`.
 
-    images: for a bundle, whose BatchNorm statistics are gone: batches (N, 3, H, W) as it was trained on.
+    images: for a bundle, or a file whose BatchNorms were folded into the convolutions, and say nothing of the
+        activations any more: batches (N, 3, H, W) as training will see them. Without any, a file is taken as
+        it is, which is good enough for all but training.
     reset_classifier: whatever classifier the file has is passed over.
     network: whose bottlenecks are taken as well, from a checkpoint or bundle that has some of the same size.
 
@@ -81,6 +83,8 @@ def load_weights(
     with torch.no_grad():
         for name, tensor in theirs.items():
             wanted[name].copy_(tensor)
+    if not path.is_dir() and _folded(theirs) and (batches := list(images)):
+        estimate_statistics(model, batches)
     left = tuple(name for name in ours if name not in theirs and not name.endswith(_OPTIONAL))
     bottlenecks = () if network is None else _load_bottlenecks(network, found)
     return WeightsReport(loaded=len(theirs), reinitialized=left, bottlenecks=bottlenecks)
@@ -131,6 +135,12 @@ def _of_checkpoint(state: Mapping[str, Any]) -> dict[str, Tensor]:
         elif name.startswith(_ALL_BOTTLENECKS):
             found[name] = tensor
     return found
+
+
+def _folded(weights: Mapping[str, Tensor]) -> bool:
+    """Whether every BatchNorm is the identity but for its bias: none tells what it is to normalize."""
+    of = {name: tensor for name, tensor in weights.items() if name.endswith(("running_mean", "running_var"))}
+    return bool(of) and all(bool((t == float(name.endswith("var"))).all()) for name, t in of.items())
 
 
 @torch.no_grad()

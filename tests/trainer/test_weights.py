@@ -283,3 +283,36 @@ def test_public_features() -> None:
         load_weights(target, path)
     report = load_weights(target, path, reset_classifier=True)
     assert (report.loaded, report.reinitialized) == (312, ("classifier.1.weight", "classifier.1.bias"))
+
+
+def folded(of: MobileNetV2) -> dict[str, Tensor]:
+    """Its state, each BatchNorm in its convolution: what converters write who know no better."""
+    state = public(of)
+    for name in [name for name in state if name.endswith("running_var")]:
+        at = name.removesuffix(".running_var")
+        conv, _, index = at.rpartition(".")
+        scale = state[f"{at}.weight"] / (state[name] + 1e-5).sqrt()
+        before = f"{conv}.{int(index) - 1}.weight"
+        state[before] *= scale[:, None, None, None] * (1 + 1e-5) ** 0.5
+        state[f"{at}.bias"] -= state[f"{at}.running_mean"] * scale
+        for entry, value in (("weight", 1.0), ("running_mean", 0.0), ("running_var", 1.0)):
+            state[f"{at}.{entry}"].fill_(value)
+    return state
+
+
+def test_folded_weights_can_be_trained_on(path: Path) -> None:
+    """In training BatchNorm normalizes: unless it knows by what, nothing of the network is left."""
+    images = torch.rand((64, 3, 32, 32), generator=torch.Generator().manual_seed(6))
+    original = model(1)
+    safetensors.torch.save_file(folded(original), path)
+    taken, prepared = model(2), model(3)
+    load_weights(taken, path)
+    load_weights(prepared, path, images=[images])
+    torch.testing.assert_close(outputs(taken), outputs(original), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(outputs(prepared), outputs(original), rtol=1e-3, atol=1e-4)
+    with torch.no_grad():
+        expected = prepared.eval()(images)
+        for network in (taken, prepared):
+            network.layers.classifier[0].p = 0.0  # type: ignore[index,union-attr]
+        errors = [float((n.train()(images) - expected).abs().mean()) for n in (taken, prepared)]
+    assert errors[1] < 0.1 * errors[0]
