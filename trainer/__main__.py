@@ -12,7 +12,7 @@ from splitwire.errors import ConfigError, SplitwireError
 from trainer.config import default_run
 from trainer.data import load
 from trainer.imagenet import published_weights
-from trainer.options import config_from, make_parser, preprocess_from
+from trainer.options import config_from, make_parser
 from trainer.split_arguments import refuse_options_of_split, request_from
 
 __all__ = ["main"]
@@ -61,7 +61,7 @@ def _train(arguments: argparse.Namespace) -> int:
         arguments.dataset,
         root=arguments.data,
         download=not arguments.no_download,
-        preprocess=preprocess_from(arguments),
+        preprocess=config.preprocess,
         progress=not arguments.quiet,
     )
     folder = arguments.out or default_run(config)
@@ -84,7 +84,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _split(arguments: argparse.Namespace) -> int:
-    request = request_from(arguments, make_parser(), preprocess_from(arguments))
+    request = request_from(arguments, make_parser())
     folder = arguments.out or Path("runs") / request.name
     weights = _weights(arguments)
     assert weights is not None

@@ -104,10 +104,10 @@ def _layers(network: nn.Module) -> Iterator[tuple[nn.Conv2d | nn.Linear, nn.Batc
 
 @torch.no_grad()
 def estimate_statistics(network: nn.Module, images: Iterable[Tensor]) -> None:
-    """Gives each BatchNorm the statistics of what reaches it, and a weight and bias that undo them.
+    """Gives each BatchNorm the statistics of its inputs, and a weight and bias that keep what it computes.
 
-    For one that is the identity but for its bias. In one pass: none changes what those before it let through.
-    The network ends in evaluation mode.
+    So in evaluation nothing changes, and training normalizes by what is there. In one pass, for that reason.
+    Without images nothing happens. The network ends in evaluation mode.
     """
     norms = {norm: _Moments(norm.num_features) for _, norm in _layers(network) if norm is not None}
     hooks = [
@@ -120,11 +120,19 @@ def estimate_statistics(network: nn.Module, images: Iterable[Tensor]) -> None:
     for hook in hooks:
         hook.remove()
     for norm, moments in norms.items():
-        mean, variance = moments.take()
-        norm.running_mean.copy_(mean)  # type: ignore[union-attr]
-        norm.running_var.copy_(variance)  # type: ignore[union-attr]
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.add_(mean)
+        if moments.count:
+            _renormalize(norm, *moments.take())
+
+
+def _renormalize(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    """Other statistics, the same function."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    slope = norm.weight / (norm.running_var + norm.eps).sqrt()
+    norm.bias.add_(slope * (mean - norm.running_mean))
+    norm.weight.copy_(slope * (variance + norm.eps).sqrt())
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
 
 
 class _Moments:
@@ -132,13 +140,13 @@ class _Moments:
 
     def __init__(self, channels: int) -> None:
         self._sums = torch.zeros(2, channels, dtype=torch.float64)
-        self._count = 0
+        self.count = 0
 
     def add(self, x: Tensor) -> None:
         by_channel = x.double().movedim(1, 0).flatten(1)
         self._sums += torch.stack([by_channel.sum(1), by_channel.square().sum(1)])
-        self._count += by_channel.size(1)
+        self.count += by_channel.size(1)
 
     def take(self) -> tuple[Tensor, Tensor]:
-        mean, square = self._sums / max(1, self._count)
+        mean, square = self._sums / self.count
         return mean.float(), (square - mean.square()).clamp_min(1e-8).float()

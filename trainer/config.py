@@ -12,6 +12,7 @@ from typing import Any
 
 from splitwire.errors import ConfigError, PlanError
 from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
+from trainer.data.preprocessing import PreprocessOptions
 
 __all__ = [
     "CHECKPOINT_MODES",
@@ -185,10 +186,7 @@ class TrainConfig:
     cloud_device: str = "cpu"
     bf16: bool = False
     channels_last: bool = False
-    image_size: int | None = None
-    resize: int | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    preprocess: PreprocessOptions = field(default_factory=PreprocessOptions)
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("chunks", 1), ("calibration_images", 1)):

@@ -5,19 +5,16 @@
 Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, equations 1 and 4.
 """
 
-import json
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
-from splitwire.errors import CheckpointError, WeightsError
+from splitwire.errors import WeightsError
 from trainer.bundle_weights import network_of_bundle
-from trainer.checkpoint import load_checkpoint
 from trainer.detect import detect_spec
 from trainer.model import MobileNetV2, ModelSpec
-from trainer.network import SplitNetwork
 from trainer.weights import load_weights, read_weights
 
 __all__ = ["Teacher", "distillation_loss"]
@@ -36,8 +33,7 @@ class Teacher:
     """
 
     def __init__(self, path: Path, *, num_classes: int, input_size: int, bf16: bool) -> None:
-        self._model = _of_bundle(path) if path.is_dir() else _of_file(path, num_classes, input_size)
-        spec = self._model.model_spec if isinstance(self._model, SplitNetwork) else self._model.spec
+        self._model, spec = _network(path, input_size)
         if (spec.num_classes, spec.input_size) != (num_classes, input_size):
             raise WeightsError(
                 f"the teacher {path} tells {spec.num_classes} classes apart in images of {spec.input_size} "
@@ -61,26 +57,14 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Te
     return kl_div(student, expected, reduction="batchmean", log_target=True) * temperature**2
 
 
-def _of_bundle(path: Path) -> SplitNetwork:
-    """With the bottlenecks that it was trained with. BatchNorm's statistics play no part in evaluation: what
-    they are said to be is undone."""
-    return network_of_bundle(path, ())
-
-
-def _of_file(path: Path, num_classes: int, input_size: int) -> MobileNetV2:
-    if path.suffix == ".pt":
-        spec = ModelSpec(num_classes, input_size, _width(path), dropout=0.0)
-    else:
-        spec = detect_spec(path, read_weights(path), input_size)
-    model = MobileNetV2(spec)
-    load_weights(model, path)
-    return model
-
-
-def _width(path: Path) -> float:
+def _network(path: Path, input_size: int) -> tuple[nn.Module, ModelSpec]:
+    """A bundle's with the bottlenecks that it was trained with."""
     try:
-        return float(json.loads(load_checkpoint(path)["config"])["width"])
-    except (CheckpointError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"a teacher is a run's checkpoint.pt, weights or a bundle, {path} is none: {error}"
-        ) from error
+        if path.is_dir():
+            network = network_of_bundle(path, ())
+            return network, network.model_spec
+        model = MobileNetV2(detect_spec(path, read_weights(path), input_size))
+        load_weights(model, path)
+    except WeightsError as error:
+        raise WeightsError(f"no teacher: {error}") from error
+    return model, model.spec

@@ -10,10 +10,10 @@ from splitwire.plan import LAYERS, SplitPlan
 from trainer.boundary_arguments import add_boundaries, boundary_from
 from trainer.config import CHECKPOINT_MODES, LAYER_RATES, OPTIMIZERS, RECIPES, TrainConfig
 from trainer.data import DATASETS
-from trainer.data.preprocessing import PreprocessOptions
+from trainer.preprocess_arguments import add_preprocessing, preprocess_from
 from trainer.split_arguments import add_split_without_training
 
-__all__ = ["config_from", "make_parser", "preprocess_from"]
+__all__ = ["config_from", "make_parser"]
 
 _DESCRIPTION = """\
 Trains a MobileNetV2 that is cut in three, with the pruning and quantization of what crosses the cuts
@@ -55,7 +55,9 @@ def make_parser() -> Parser:
     _add_data(parser.add_argument_group("data"))
     _add_beginning(parser.add_argument_group("what to learn from, beside the labels"))
     add_split_without_training(parser.add_argument_group("without training (--epochs 0 --weights W)"))
-    _add_recipe(parser.add_argument_group("recipe (defaults in brackets depend on the data set)"))
+    recipe = parser.add_argument_group("recipe (defaults in brackets depend on the data set)")
+    _add_recipe(recipe)
+    _add_optimizer(recipe)
     _add_pipeline(parser.add_argument_group("pipeline"))
     _add_output(parser.add_argument_group("output"))
     return parser
@@ -89,24 +91,7 @@ def _add_data(group: _Group) -> None:
         help="folder of the data set (default: data)",
     )
     group.add_argument("--no-download", action="store_true", help="do not fetch cifar10 where it is absent")
-    group.add_argument(
-        "--image-size", type=int, metavar="PX", help="side of the network's input, for folder (default: 224)"
-    )
-    group.add_argument(
-        "--resize",
-        type=int,
-        metavar="PX",
-        help="what an image's shorter side is scaled to before the central square is cut, for folder "
-        "(default: 256/224 of its size)",
-    )
-    for name, what in (("mean", "subtracted from"), ("std", "then dividing")):
-        group.add_argument(
-            f"--{name}",
-            type=float,
-            nargs="+",
-            metavar="X",
-            help=f"{what} pixels of 0..1: one number, or those of R, G and B (default: the data set's)",
-        )
+    add_preprocessing(group)
 
 
 def _add_beginning(group: _Group) -> None:
@@ -137,17 +122,31 @@ def _add_beginning(group: _Group) -> None:
 
 
 def _add_recipe(group: _Group) -> None:
-    def by_dataset(field: str) -> str:
-        return ", ".join(f"{getattr(RECIPES[name], field):g} {name}" for name in DATASETS)
+    group.add_argument("--epochs", type=int, metavar="E", help=f"[{_by_dataset('epochs')}]")
+    group.add_argument("--batch-size", type=int, metavar="B", help=f"[{_by_dataset('batch_size')}]")
+    group.add_argument("--warmup-epochs", type=int, metavar="E", help=f"[{_by_dataset('warmup_epochs')}]")
+    group.add_argument(
+        "--width", type=float, metavar="W", help=f"multiplier on all channels [{_by_dataset('width')}]"
+    )
+    group.add_argument("--label-smoothing", type=float, default=0.0, help="default: 0")
+    group.add_argument("--dropout", type=float, default=0.2, help="before the classifier (default: 0.2)")
+    group.add_argument(
+        "--cutout",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="side of a square made black (default: 0)",
+    )
+    group.add_argument("--seed", type=int, default=0, help="default: 0")
 
-    group.add_argument("--epochs", type=int, metavar="E", help=f"[{by_dataset('epochs')}]")
-    group.add_argument("--batch-size", type=int, metavar="B", help=f"[{by_dataset('batch_size')}]")
+
+def _add_optimizer(group: _Group) -> None:
     group.add_argument(
         "--lr",
         dest="learning_rate",
         type=float,
         metavar="LR",
-        help=f"peak learning rate [{by_dataset('learning_rate')}]",
+        help=f"peak learning rate [{_by_dataset('learning_rate')}]",
     )
     group.add_argument(
         "--optimizer",
@@ -172,22 +171,12 @@ def _add_recipe(group: _Group) -> None:
         help="layer-wise rates, to fine-tune: factors on --lr of the classifier, of the last five layers "
         "before it, and of those before (without numbers: 1 0.6 0.4; default: 1 1 1)",
     )
-    group.add_argument("--warmup-epochs", type=int, metavar="E", help=f"[{by_dataset('warmup_epochs')}]")
-    group.add_argument(
-        "--width", type=float, metavar="W", help=f"multiplier on all channels [{by_dataset('width')}]"
-    )
     group.add_argument("--momentum", type=float, default=0.9, help="default: 0.9")
     group.add_argument("--weight-decay", type=float, default=1e-4, help="default: 1e-4")
-    group.add_argument("--label-smoothing", type=float, default=0.0, help="default: 0")
-    group.add_argument("--dropout", type=float, default=0.2, help="before the classifier (default: 0.2)")
-    group.add_argument(
-        "--cutout",
-        type=int,
-        default=0,
-        metavar="PIXELS",
-        help="side of a square made black (default: 0)",
-    )
-    group.add_argument("--seed", type=int, default=0, help="default: 0")
+
+
+def _by_dataset(field: str) -> str:
+    return ", ".join(f"{getattr(RECIPES[name], field):g} {name}" for name in DATASETS)
 
 
 def _add_pipeline(group: _Group) -> None:
@@ -268,10 +257,7 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         cloud_device=arguments.cloud_device,
         bf16=arguments.bf16,
         channels_last=arguments.channels_last,
-        image_size=arguments.image_size,
-        resize=arguments.resize,
-        mean=_triple(arguments, "mean"),
-        std=_triple(arguments, "std"),
+        preprocess=preprocess_from(arguments),
     )
 
 
@@ -285,24 +271,6 @@ def _layer_rates(values: list[float] | None) -> tuple[float, float, float] | Non
             return classifier, late, early
         case _:
             raise ConfigError(f"layer-lr takes three factors, or none, got {len(values)}")
-
-
-def preprocess_from(arguments: argparse.Namespace) -> PreprocessOptions:
-    """Raises ConfigError for neither one number nor three."""
-    mean, std = _triple(arguments, "mean"), _triple(arguments, "std")
-    return PreprocessOptions(arguments.image_size, arguments.resize, mean, std)
-
-
-def _triple(arguments: argparse.Namespace, name: str) -> tuple[float, float, float] | None:
-    match getattr(arguments, name):
-        case None:
-            return None
-        case [x]:
-            return (x, x, x)
-        case [r, g, b]:
-            return (r, g, b)
-        case values:
-            raise ConfigError(f"{name} must be one number or three, got {len(values)}")
 
 
 def _distill_weight(arguments: argparse.Namespace) -> float:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from splitwire.errors import ConfigError
 from splitwire.plan import SplitPlan
-from trainer.data.preprocessing import PreprocessOptions
 from trainer.post_training.request import SplitRequest
+from trainer.preprocess_arguments import preprocess_from
 
 __all__ = ["add_split_without_training", "refuse_options_of_split", "request_from"]
 
@@ -48,11 +48,13 @@ def add_split_without_training(group: _Group) -> None:
     )
 
 
-def request_from(
-    arguments: argparse.Namespace, defaults: argparse.ArgumentParser, preprocess: PreprocessOptions
-) -> SplitRequest:
-    """Raises ConfigError where something is absent, or means nothing without training."""
-    given = _given(arguments, defaults)
+def request_from(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> SplitRequest:
+    """Of what `parser` made of the command line.
+
+    Raises:
+        ConfigError: something is absent, out of range, or means nothing without training.
+    """
+    given = _given(arguments, parser)
     wrong = sorted(given - _SHARED - _OWN)
     if wrong:
         raise ConfigError(f"without training, --epochs 0, these mean nothing: {_options(wrong)}")
@@ -63,7 +65,7 @@ def request_from(
         plan=SplitPlan(arguments.edge_front, arguments.edge_back),
         weights=arguments.weights,
         calibrate=arguments.calibrate,
-        preprocess=preprocess,
+        preprocess=preprocess_from(arguments),
         labels=arguments.labels,
         max_drop=_MAX_DROP if arguments.max_drop is None else arguments.max_drop,
         distill_steps=arguments.distill_steps or 0,

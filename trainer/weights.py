@@ -83,8 +83,8 @@ def load_weights(
     with torch.no_grad():
         for name, tensor in theirs.items():
             wanted[name].copy_(tensor)
-    if not path.is_dir() and _folded(theirs) and (batches := list(images)):
-        estimate_statistics(model, batches)
+    if _folded(theirs):
+        estimate_statistics(model, images)
     left = tuple(name for name in ours if name not in theirs and not name.endswith(_OPTIONAL))
     bottlenecks = () if network is None else _load_bottlenecks(network, found)
     return WeightsReport(loaded=len(theirs), reinitialized=left, bottlenecks=bottlenecks)
@@ -138,7 +138,7 @@ def _of_checkpoint(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _folded(weights: Mapping[str, Tensor]) -> bool:
-    """Whether every BatchNorm is the identity but for its bias: none tells what it is to normalize."""
+    """Whether no BatchNorm tells what it is to normalize: their statistics are those before any training."""
     of = {name: tensor for name, tensor in weights.items() if name.endswith(("running_mean", "running_var"))}
     return bool(of) and all(bool((t == float(name.endswith("var"))).all()) for name, t in of.items())
 

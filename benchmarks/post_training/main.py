@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.environment import Environment
 from benchmarks.post_training.photos import Photos
 from benchmarks.post_training.served import Served, serve_originals
@@ -21,11 +23,11 @@ from splitwire.errors import SplitwireError
 from splitwire.plan import SplitPlan
 from trainer.comparison import Comparison, compare
 from trainer.config import BoundaryOptions
-from trainer.data.preprocessing import PreprocessOptions
 from trainer.export import export_bundle
 from trainer.model import MobileNetV2
 from trainer.network import SplitNetwork
 from trainer.point import as_csv
+from trainer.preprocess_arguments import add_preprocessing, preprocess_from
 from trainer.source import find_source
 from trainer.tradeoff import draw_tradeoff
 from trainer.weights import load_weights
@@ -82,20 +84,16 @@ def _split(options: argparse.Namespace, images: Path, front: int, out: Path) -> 
     command = [sys.executable, "-m", "trainer", "--weights", str(options.weights), "--epochs", "0"]
     command += ["--calibrate", str(images), "--edge-front", str(front), "--edge-back", str(options.back)]
     command += ["--max-drop", str(options.max_drop), "--out", str(out), "--quiet"]
-    command += [f"--image-size={options.image_size}"] if options.image_size else []
-    for name in ("mean", "std"):
-        command += [f"--{name}", *map(str, getattr(options, name))] if getattr(options, name) else []
+    for name, chosen in asdict(preprocess_from(options)).items():
+        option = "image-size" if name == "size" else name
+        command += [] if chosen is None else [f"--{option}", *map(str, np.atleast_1d(chosen))]
     began = time.perf_counter()
     print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, flush=True)
     return Made(front, Bundle.load(out / "bundle"), time.perf_counter() - began)
 
 
 def _unsplit(options: argparse.Namespace, path: Path) -> Bundle:
-    def triple(values: Sequence[float] | None) -> tuple[float, float, float] | None:
-        return None if values is None else (values[0], values[len(values) // 2], values[-1])
-
-    preprocess = PreprocessOptions(options.image_size, mean=triple(options.mean), std=triple(options.std))
-    source = find_source(options.weights, preprocess)
+    source = find_source(options.weights, preprocess_from(options))
     model = MobileNetV2(source.spec)
     load_weights(model, options.weights)
     plan = SplitPlan(options.front[0], options.back)
@@ -160,9 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--front", type=int, nargs="+", default=[11], metavar="N", help="layers on the edge (default: 11)")
     add("--back", type=int, default=1, metavar="M", help="last layers on the edge (default: 1)")
     add("--max-drop", type=float, default=1.0, metavar="P", help="of trainer (default: 1)")
-    add("--image-size", type=int, metavar="PX", help="of trainer")
-    add("--mean", type=float, nargs="+", metavar="X", help="of trainer")
-    add("--std", type=float, nargs="+", metavar="X", help="of trainer")
     add("--seed", type=int, default=0, help="of which photos are for what (default: 0)")
     add("--out", type=Path, metavar="DIR", help="write JSON lines, CSV and picture")
+    add_preprocessing(parser.add_argument_group("preprocessing, as of trainer"))
     return parser

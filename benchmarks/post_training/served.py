@@ -7,6 +7,8 @@ from benchmarks.processes import service
 from benchmarks.rest import EdgeConnection
 from splitwire.bundle import Bundle
 from splitwire.errors import DatasetError
+from splitwire.preprocess import decode_image
+from trainer.whole import WholeNetwork
 
 __all__ = ["Served", "serve_originals"]
 
@@ -42,14 +44,8 @@ def serve_originals(bundle: Bundle, unsplit: Bundle, folder: Path) -> Served:
     ):
         answers = [edge.classify(file, top_k=1) for file in files]
     found = [answer["predictions"][0]["index"] for answer in answers]
-    expected = [_classify(unsplit, file) for file in files]
+    preprocess = unsplit.manifest.preprocess
+    expected = WholeNetwork(unsplit).classify(preprocess.fit(decode_image(file)) for file in files)
     different = tuple(p.name for p, own, other in zip(paths, found, expected, strict=True) if own != other)
     uplink = sum(answer["bytes"]["uplink"] for answer in answers) / len(answers)
     return Served(len(paths), len(paths) - len(different), different, uplink)
-
-
-def _classify(bundle: Bundle, image: bytes) -> int:
-    x = bundle.manifest.preprocess(image)
-    for role in bundle.manifest.roles:
-        x = bundle.engine(role).run(x)
-    return int(x[0].argmax())

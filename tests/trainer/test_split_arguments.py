@@ -5,7 +5,7 @@ import pytest
 from splitwire.errors import ConfigError
 from splitwire.plan import SplitPlan
 from trainer.data.preprocessing import PreprocessOptions
-from trainer.options import make_parser, preprocess_from
+from trainer.options import make_parser
 from trainer.post_training.request import SplitRequest
 from trainer.split_arguments import refuse_options_of_split, request_from
 
@@ -15,8 +15,7 @@ _WHOLE = [*_SPLIT, "--epochs", "0", "--weights", "net.pth", "--calibrate", "phot
 
 def request(*words: str) -> SplitRequest:
     parser = make_parser()
-    arguments = parser.parse_args(words)
-    return request_from(arguments, parser, preprocess_from(arguments))
+    return request_from(parser.parse_args(words), parser)
 
 
 def test_defaults() -> None:

@@ -316,3 +316,19 @@ def test_folded_weights_can_be_trained_on(path: Path) -> None:
             network.layers.classifier[0].p = 0.0  # type: ignore[index,union-attr]
         errors = [float((n.train()(images) - expected).abs().mean()) for n in (taken, prepared)]
     assert errors[1] < 0.1 * errors[0]
+
+
+def test_statistics_are_estimated_around_whatever_a_batch_norm_does(path: Path) -> None:
+    original = model(1)
+    for name, tensor in original.state_dict().items():
+        if name.endswith("running_mean"):
+            tensor.zero_()
+        elif name.endswith("running_var"):
+            tensor.fill_(1.0)
+        elif tensor.ndim == 1:
+            tensor.uniform_(0.5, 1.5)
+    safetensors.torch.save_file(public(original), path)
+    taken = model(2)
+    load_weights(taken, path, images=[torch.rand((16, 3, 32, 32))])
+    torch.testing.assert_close(outputs(taken), outputs(original), rtol=1e-3, atol=1e-4)
+    assert float((taken.layers.stem[1].running_var - 1.0).abs().min()) > 1e-3  # type: ignore[index,union-attr]

@@ -11,7 +11,8 @@ from pathlib import Path
 from splitwire.errors import ConfigError, SplitwireError
 from trainer.data import Dataset, load
 from trainer.data.preprocessing import PreprocessOptions
-from trainer.options import config_from, make_parser, preprocess_from
+from trainer.options import config_from, make_parser
+from trainer.preprocess_arguments import preprocess_from
 from trainer.sweep.cell import Cell, Value, describe
 from trainer.sweep.options import DEFAULT, SweepOptions, read_options
 
