@@ -8,14 +8,22 @@ and above it in its channel, which both sides know by then. docs/wire-format.md,
 """
 
 import functools
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splitwire.errors import PlanError
 
-__all__ = ["MAX_CODED_BITS", "PRECISION", "Slots", "SymbolTables", "context_count", "contexts"]
+__all__ = [
+    "MAX_CODED_BITS",
+    "PRECISION",
+    "Slots",
+    "SymbolTables",
+    "context_count",
+    "contexts",
+    "contexts_of_levels",
+]
 
 #: Each row of frequencies sums to 2^PRECISION.
 PRECISION = 12
@@ -32,6 +40,9 @@ _PRIOR = 4.0
 #: Of one row: the symbol of each of the 2^PRECISION slots; by symbol, its frequency and its first slot.
 Slots: TypeAlias = tuple[bytes, list[int], list[int]]
 
+#: An array of numpy, or a tensor of torch, which is not imported here.
+_Levels = TypeVar("_Levels", bound=Any)
+
 
 def context_count(dimensions: int) -> int:
     """Of a boundary whose shape has so many: 3 for (C, H, W), 1 for (C,)."""
@@ -45,11 +56,16 @@ def contexts(symbols: NDArray[np.uint8], zero: int) -> NDArray[np.intp]:
     """
     if symbols.ndim != 4:
         return np.zeros(symbols.shape, np.intp)
-    levels = symbols.astype(np.intp) - zero
-    sums = np.zeros_like(levels)
+    return contexts_of_levels(symbols.astype(np.intp) - zero)
+
+
+def contexts_of_levels(levels: _Levels) -> _Levels:
+    """Signed integers (..., H, W), 0 for `zero` -> the context of each; of numpy, or what slices alike."""
+    sums = levels * 0
     sums[..., 1:] += levels[..., :-1]
     sums[..., 1:, :] += levels[..., :-1, :]
-    return np.clip(sums, -_REACH, _REACH) + _REACH
+    contexts: _Levels = sums.clip(-_REACH, _REACH) + _REACH
+    return contexts
 
 
 class SymbolTables:

@@ -117,10 +117,14 @@ class Calibration:
                 boundary.fit_tables(torch.cat(symbols))
 
     def images(self, *, augmented: bool = False) -> Iterator[Tensor]:
-        """The sample, in batches (N, 3, H, W) float32: as served, or as trained on, the same each time."""
+        """The sample, in batches (N, 3, H, W) float32: as served, or as trained on, the same each time.
+
+        On the device of the head.
+        """
+        device = next(self._network.parameters()).device
         generator = torch.Generator().manual_seed(self._seed)
         for start in range(0, len(self._order), self._batch_size):
             pixels = torch.from_numpy(self._split.images[self._order[start : start + self._batch_size]])
             if augmented and self._augmentation is not None:
                 pixels = self._augmentation(pixels, generator)
-            yield torch.from_numpy(self._preprocess.normalize(pixels.numpy()))
+            yield torch.from_numpy(self._preprocess.normalize(pixels.numpy())).to(device)

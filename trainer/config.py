@@ -36,6 +36,9 @@ OPTIMIZERS = ("sgd", "muon")
 #: Of learning rates, where they are layer-wise: the classifier, the last five layers before it, all before.
 LAYER_RATES = (1.0, 0.6, 0.4)
 
+#: Options that may change when a run is resumed.
+_INCIDENTAL = ("evaluate_every", "edge_device", "cloud_device")
+
 #: Where a boundary's scales come from: a sample of the training images, or from there on gradients.
 RANGES = ("calibrated", "learned")
 
@@ -180,6 +183,7 @@ class TrainConfig:
     calibration_epochs: int | None = None
     calibration_images: int = 2048
     seed: int = 0
+    evaluate_every: int = 1
     chunks: int = 4
     checkpoint_mode: str = "never"
     edge_device: str = "cpu"
@@ -189,8 +193,8 @@ class TrainConfig:
     preprocess: PreprocessOptions = field(default_factory=PreprocessOptions)
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("chunks", 1), ("calibration_images", 1)):
-            _require(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
+        for name in ("epochs", "batch_size", "evaluate_every", "chunks", "calibration_images"):
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
         _require(0.1 <= self.width <= 4, "width", "from 0.1 to 4", self.width)
         _require(self.optimizer in OPTIMIZERS, "optimizer", f"one of {', '.join(OPTIMIZERS)}", self.optimizer)
@@ -243,10 +247,12 @@ class TrainConfig:
     def differences(self, other: dict[str, Any]) -> list[str]:
         """The fields in which a stored configuration (of `to_json`) differs from this one.
 
-        One that is not stored is of before the option existed, and had what is now its default.
+        One that is not stored is of before the option existed, and had what is now its default. Where a run
+        is computed, and how often it is looked at, does not make it another.
         """
         mine = json.loads(json.dumps(self.to_json()))  # which knows no tuples
-        return [f.name for f in fields(self) if mine[f.name] != _stored(other, f)]
+        compared = (f for f in fields(self) if f.name not in _INCIDENTAL)
+        return [f.name for f in compared if mine[f.name] != _stored(other, f)]
 
 
 def _stored(config: dict[str, Any], option: Field[Any]) -> Any:

@@ -59,8 +59,8 @@ def orthogonalize(matrix: Tensor) -> Tensor:
     a, b, c = _COEFFICIENTS
     x = matrix.mT if matrix.size(0) > matrix.size(1) else matrix
     x = (x / x.norm().clamp_min(1e-12)).bfloat16()
-    for _ in range(_STEPS):
+    for _ in range(_STEPS):  # x = a x + (b G + c G G) x, in three products
         gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     result: Tensor = (x.mT if matrix.size(0) > matrix.size(1) else x).float()
     return result

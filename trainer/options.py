@@ -138,6 +138,13 @@ def _add_recipe(group: _Group) -> None:
         help="side of a square made black (default: 0)",
     )
     group.add_argument("--seed", type=int, default=0, help="default: 0")
+    group.add_argument(
+        "--evaluate-every",
+        type=int,
+        default=1,
+        metavar="E",
+        help="epochs between evaluations on all test images; after the last there is one anyway (default: 1)",
+    )
 
 
 def _add_optimizer(group: _Group) -> None:
@@ -251,6 +258,7 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         calibration_epochs=arguments.calibration_epochs,
         calibration_images=recipe.calibration_images,
         seed=arguments.seed,
+        evaluate_every=arguments.evaluate_every,
         chunks=arguments.chunks,
         checkpoint_mode=arguments.checkpoint,
         edge_device=arguments.edge_device,

@@ -4,6 +4,8 @@ Source: Huang et al., "GPipe", NeurIPS 2019; implementation: torchgpipe.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -13,7 +15,7 @@ from splitwire.errors import ConfigError
 from trainer.batchnorm import defer_batch_norm
 from trainer.network import SplitNetwork
 
-__all__ = ["build_pipeline"]
+__all__ = ["build_pipeline", "on_cpu"]
 
 
 def build_pipeline(
@@ -38,6 +40,18 @@ def build_pipeline(
         chunks=chunks,
         checkpoint=checkpoint,
     )
+
+
+@contextmanager
+def on_cpu(pipeline: GPipe) -> Iterator[None]:
+    """All partitions on the CPU for a while, where layers can be run without the pipeline around them."""
+    for partition in pipeline.partitions:
+        partition.cpu()
+    try:
+        yield
+    finally:
+        for partition, device in zip(pipeline.partitions, pipeline.devices, strict=True):
+            partition.to(device)
 
 
 def _device(name: str) -> torch.device:

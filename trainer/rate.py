@@ -16,7 +16,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from splitwire.tables import MAX_CODED_BITS, context_count, contexts
+from splitwire.tables import MAX_CODED_BITS, context_count, contexts_of_levels
 
 __all__ = ["RateModel", "worth_coding"]
 
@@ -58,8 +58,7 @@ class RateModel(nn.Module):
         channel = torch.arange(symbols.size(1), device=symbols.device).view(-1, *[1] * (symbols.ndim - 2))
         if self.frequencies.size(1) == 1:
             return channel.expand(symbols.shape)
-        within = torch.from_numpy(contexts(symbols.cpu().numpy(), self.zero)).to(symbols.device)
-        return within + self.frequencies.size(1) * channel
+        return contexts_of_levels(symbols.long() - self.zero) + self.frequencies.size(1) * channel
 
     def observe(self, rows: Tensor, symbols: Tensor) -> None:
         """Counts symbols, each in its row, for the next `update`."""

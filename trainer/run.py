@@ -13,6 +13,7 @@ from trainer.evaluate import Evaluation
 from trainer.export import export_bundle
 from trainer.network import SplitNetwork
 from trainer.outline import outline
+from trainer.pipeline import on_cpu
 from trainer.train import CHECKPOINT, Trainer
 from trainer.weights import load_weights
 
@@ -67,13 +68,14 @@ def run(
 
 
 def _begin_with(weights: Path, trainer: Trainer, reset_classifier: bool) -> None:
-    report = load_weights(
-        trainer.model,
-        weights,
-        images=trainer.calibration.images(augmented=True),
-        reset_classifier=reset_classifier,
-        network=trainer.network,
-    )
+    with on_cpu(trainer.pipeline):
+        report = load_weights(
+            trainer.model,
+            weights,
+            images=trainer.calibration.images(augmented=True),
+            reset_classifier=reset_classifier,
+            network=trainer.network,
+        )
     print(f"weights  {report.loaded} tensors from {weights}")
     for link in report.bottlenecks:
         print(f"         the bottleneck of the {link}")

@@ -121,11 +121,14 @@ class Trainer:
             started = time.perf_counter()
             totals = self._train_epoch(epoch)
             self.calibration.batch_norm()
-            self.calibration.tables()
-            result = evaluate(self.network, self.dataset.test, self.dataset.preprocess)
+            due = (epoch + 1) % self.config.evaluate_every == 0 or epoch + 1 == self.config.epochs
+            result = self._evaluate() if due else None
             self._finish_epoch(epoch, time.perf_counter() - started, totals, result)
         self.network.set_bf16(False)
         self.calibration.batch_norm()
+        return self._evaluate()
+
+    def _evaluate(self) -> Evaluation:
         self.calibration.tables()
         return evaluate(self.network, self.dataset.test, self.dataset.preprocess)
 
@@ -220,18 +223,21 @@ class Trainer:
             excess = bits / 8 / images / self.config.rate_target - 1.0
             self.rate_weight *= math.exp(_RATE_GAIN * max(-1.0, min(1.0, excess)))
 
-    def _finish_epoch(self, epoch: int, seconds: float, totals: _Totals, result: Evaluation) -> None:
+    def _finish_epoch(self, epoch: int, seconds: float, totals: _Totals, result: Evaluation | None) -> None:
         row = {
             "epoch": epoch + 1,
             "seconds": round(seconds, 3),
             "learning_rate": learning_rate(self.config, epoch + 1),
             "train_loss": totals.loss / totals.images,
             "train_accuracy": totals.correct / totals.images,
-            "test_loss": result.loss,
-            "test_accuracy": result.accuracy,
-            "uplink_bytes": result.uplink_bytes,
-            "downlink_bytes": result.downlink_bytes,
         }
+        if result is not None:
+            row |= {
+                "test_loss": result.loss,
+                "test_accuracy": result.accuracy,
+                "uplink_bytes": result.uplink_bytes,
+                "downlink_bytes": result.downlink_bytes,
+            }
         if scheduled(self.config):
             row |= self._stage_row()
         if totals.estimated_bits > 0:
@@ -269,9 +275,13 @@ class Trainer:
 
 
 def _line(row: dict[str, Any], epochs: int) -> str:
-    return (
+    trained = (
         f"epoch {row['epoch']:3}/{epochs}  {row['seconds']:6.1f} s  lr {row['learning_rate']:.4f}  "
-        f"train {row['train_loss']:.3f} {100 * row['train_accuracy']:5.2f} %  "
-        f"test {row['test_loss']:.3f} {100 * row['test_accuracy']:5.2f} %  "
+        f"train {row['train_loss']:.3f} {100 * row['train_accuracy']:5.2f} %"
+    )
+    if "test_loss" not in row:
+        return trained
+    return (
+        f"{trained}  test {row['test_loss']:.3f} {100 * row['test_accuracy']:5.2f} %  "
         f"uplink {row['uplink_bytes']:.0f} B  downlink {row['downlink_bytes']:.0f} B"
     )

@@ -63,16 +63,19 @@ def test_training_mode_sees_nearly_the_same(tmp_path: Path) -> None:
 
 
 def test_starts_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Standing still, it ends where it began, but for statistics that were estimated from other batches."""
-    first = train(tmp_path / "first", epochs=4)
-    config = make_config(
-        epochs=1, learning_rate=1e-9, warmup_epochs=0, plan=SplitPlan(5, 1), uplink=OFF, downlink=OFF
-    )
+    """Standing still, it ends where it began, but for what rounding does to statistics.
+
+    All images in one batch: those of small batches say little, and training normalizes by them.
+    """
+    whole: dict[str, Any] = {"batch_size": 32, "calibration_images": 32, "chunks": 1}
+    first = train(tmp_path / "first", epochs=4, **whole)
+    still: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-9, "warmup_epochs": 0}
+    config = make_config(plan=SplitPlan(5, 1), uplink=OFF, downlink=OFF, **still, **whole)
     second = tmp_path / "second" / "bundle"
     run(config, make_dataset(), folder=second.parent, bundle=second, weights=first, progress=False)
     assert f"from {first}" in capsys.readouterr().out
     logits = [through_graphs(bundle, make_images(40, seed=9)).flatten() for bundle in (first, second)]
-    assert float(torch.corrcoef(torch.stack(logits))[0, 1]) > 0.9
+    assert float(torch.corrcoef(torch.stack(logits))[0, 1]) > 0.97
 
 
 def test_what_is_no_bundle_of_ours(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.trainer.networks import CLASSES, OFF, make_images, make_network, same
 from trainer.batchnorm import DeferredBatchNorm2d
 from trainer.config import CHECKPOINT_MODES, BoundaryOptions
 from trainer.network import SplitNetwork
-from trainer.pipeline import build_pipeline
+from trainer.pipeline import build_pipeline, on_cpu
 
 ROWS, CHUNKS = 8, 4
 TARGETS = torch.arange(ROWS) % CLASSES
@@ -140,3 +140,14 @@ def test_one_partition_a_side(back: int, partitions: int) -> None:
 def test_a_device_that_is_not_there(device: str) -> None:
     with pytest.raises(ConfigError, match=f"no device '{device}' here: "):
         build(make_network(), cloud_device=device)
+
+
+def test_on_the_cpu_for_a_while() -> None:
+    """Devices without memory stand for accelerators: what is there has no values, what is back has none."""
+    network = make_network()
+    pipeline = build(network)
+    pipeline.devices = [torch.device("meta")] * len(pipeline.partitions)
+    with on_cpu(pipeline):
+        assert {tensor.device.type for tensor in network.state_dict().values()} == {"cpu"}
+        network(make_images(1))
+    assert {tensor.device.type for tensor in network.state_dict().values()} == {"meta"}

@@ -59,6 +59,13 @@ def test_tables_become_what_occurs_in_each_channel_and_context(seed: int) -> Non
             assert model.frequencies[channel, context].tolist() == [0.25] * 4, "as it began"
 
 
+def test_contexts_are_those_of_the_coder() -> None:
+    symbols = random_symbols(3)
+    model = RateModel((2, 3, 3), 2, 1)
+    rows = contexts(symbols.numpy(), 1) + 9 * np.arange(2).reshape(2, 1, 1)
+    assert model.rows(symbols).tolist() == rows.tolist()
+
+
 def test_an_update_tells_the_bits_of_what_was_observed_by_the_tables_of_before() -> None:
     model = RateModel((2, 3, 3), 2, 0)
     symbols = random_symbols(0)

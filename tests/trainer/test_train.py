@@ -131,6 +131,16 @@ def test_leaves_a_row_an_epoch(tmp_path: Path) -> None:
     assert result.images == len(DATASET.test)
 
 
+def test_evaluates_as_seldom_as_it_is_told(tmp_path: Path) -> None:
+    """The weights are the same; after the last epoch there is one in any case."""
+    often, seldom = make(tmp_path / "often", epochs=3), make(tmp_path / "seldom", epochs=3, evaluate_every=2)
+    assert seldom.run() == often.run()
+    assert_same_state(seldom, often)
+    found = rows(tmp_path / "seldom")
+    assert [row["epoch"] for row in found if "test_accuracy" in row] == [2, 3]
+    assert found[1:] == rows(tmp_path / "often")[1:]
+
+
 def test_learns(tmp_path: Path) -> None:
     """Tints that a linear classifier could tell, through both boundaries: chance is 25 %."""
     config = make_config(epochs=6, batch_size=16)
