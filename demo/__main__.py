@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import signal
 import socket
 import sys
@@ -87,8 +88,10 @@ def _wait_until_ready(url: str, children: list[Child]) -> None:
         for child in children:
             child.check()
         try:
-            urllib.request.urlopen(f"{url}/readyz", timeout=_READY_SECONDS).close()  # noqa: S310
-            return
+            with urllib.request.urlopen(f"{url}/readyz", timeout=_READY_SECONDS) as response:  # noqa: S310
+                if (ready := json.load(response))["route"] == "split":
+                    return
+            reason = ready["reason"]
         except (OSError, http.client.HTTPException) as e:
             if isinstance(e, urllib.error.HTTPError):
                 e.close()

@@ -53,14 +53,20 @@ def format_table(outcomes: Iterable[Outcome]) -> str:
 def _row(image: Path, answer: dict[str, Any]) -> tuple[str, ...]:
     best, counts, timings = answer["predictions"][0], answer["bytes"], answer["timings_ms"]
     stages = [timings[name] for name in ("image_decode", "head", "encode", "network")]
-    stages += [sum(timings["cloud"].values()), *(timings[name] for name in ("decode", "tail", "total"))]
+    stages.append(None if timings["cloud"] is None else sum(timings["cloud"].values()))
+    stages += [timings[name] for name in ("decode", "tail", "total")]
     return (
         image.name,
         best["label"],
         f"{best['probability']:.1%}",
-        *(str(counts[name]) for name in ("image", "uplink", "downlink")),
-        *(f"{stage:.2f}" for stage in stages),
+        *(_number(counts[name], "d") for name in ("image", "uplink", "downlink")),
+        *(_number(stage, ".2f") for stage in stages),
     )
+
+
+def _number(value: float | None, style: str) -> str:
+    """A dash for what the local route does not have."""
+    return "-" if value is None else format(value, style)
 
 
 def _cells(row: tuple[str, ...], widths: list[int]) -> list[str]:

@@ -4,7 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
-from edge.config import EdgeConfig
+from edge.config import FALLBACKS, EdgeConfig
 from edge.server import serve
 from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS, Parser
@@ -23,16 +23,20 @@ _EPILOG = """\
 examples:
   edge --bundle models/cifar10
   edge --bundle models/cifar10 --cloud 10.0.0.7:50051 --listen 0.0.0.0:8000 --deadline-ms 500
+  edge --bundle models/cifar10 --cloud 10.0.0.7:50051 10.0.0.8:50051
   curl -F image=@cat.jpg localhost:8000/classify
   curl --data-binary @cat.jpg -H 'Content-Type: image/jpeg' 'localhost:8000/classify?top_k=3'
+  curl -F image=@cat.jpg -H 'X-Deadline-Ms: 200' localhost:8000/classify
 
 When it is ready it prints to stderr:  edge: serving NAME DIGEST on http://HOST:PORT
 It starts without a cloud too, and finds it when it comes (back): /readyz says whether it is there.
+Until then, and whenever the cloud does not answer in time, the edge runs all layers itself: the same
+answer, whose `route` says local, and `reason` why.
 
 routes:
   POST /classify     one image (JPEG, PNG, WebP) as multipart field `image` or as the body itself
   GET  /healthz      the process is alive
-  GET  /readyz       the cloud is there too, and serves the same bundle
+  GET  /readyz       images are classified: with a cloud (route split) or without (local)
   GET  /model        labels, split plan, boundaries, preprocessing, measured accuracy
   GET  /docs         all of this, to read and to try; /openapi.json for machines
 
@@ -47,8 +51,8 @@ exit status:
 def main(arguments: list[str] | None = None) -> int:
     parsed = vars(_parser().parse_args(arguments))
     try:
-        addresses = {name: Address.parse(parsed[name]) for name in ("cloud", "listen")}
-        config = EdgeConfig(**parsed | addresses)
+        clouds = tuple(map(Address.parse, parsed.pop("cloud")))
+        config = EdgeConfig(**parsed | {"cloud": clouds, "listen": Address.parse(parsed["listen"])})
         logging.basicConfig(format="edge: %(message)s", level=config.log_level.upper())
         serve(config)
     except SplitwireError as error:
@@ -62,11 +66,26 @@ def _parser() -> Parser:
     defaults = EdgeConfig(Path())
     add = parser.add_argument
     add("--bundle", type=Path, required=True, metavar="DIR", help="the bundle to serve (a folder)")
-    for name, default, text in (
-        ("cloud", defaults.cloud, "the cloud's address"),
-        ("listen", defaults.listen, "where to listen; port 0 lets the system choose"),
-    ):
-        add(f"--{name}", default=str(default), metavar="HOST:PORT", help=f"{text} (default: %(default)s)")
+    add(
+        "--cloud",
+        nargs="+",
+        default=list(map(str, defaults.cloud)),
+        metavar="HOST:PORT",
+        help=f"the cloud, or several that are asked in turn (default: {defaults.cloud[0]})",
+    )
+    add(
+        "--fallback",
+        choices=FALLBACKS,
+        default=defaults.fallback,
+        help="who answers when no cloud does in time: the edge, which then runs all layers, or nobody "
+        "(default: %(default)s)",
+    )
+    add(
+        "--listen",
+        default=str(defaults.listen),
+        metavar="HOST:PORT",
+        help="where to listen; port 0 lets the system choose (default: %(default)s)",
+    )
     for name, number, unit, text in (
         ("threads", defaults.threads, "N", "ONNX Runtime threads within one graph"),
         ("deadline-ms", defaults.deadline_ms, "MS", "most time from a request's last byte to its answer"),

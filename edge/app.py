@@ -7,22 +7,26 @@ from dataclasses import asdict
 from functools import partial
 from typing import Annotated
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse
 
 from edge import problems
 from edge.admission import Admission
 from edge.body import read_image
-from edge.config import EdgeConfig
+from edge.classification import Classification
+from edge.config import MAX_DEADLINE_MS, EdgeConfig
 from edge.documents import IMAGE_BODIES, Health, Model, Ready, model_of, problem_responses
-from edge.pipeline import Classification, Pipeline
-from edge.problems import handle_problems
+from edge.pipeline import Pipeline
+from edge.problems import handle_problems, kind_of
 from edge.readiness import Readiness
 from splitwire import __version__
+from splitwire.errors import CloudError
 
 __all__ = ["make_app"]
 
 _DEFAULT_TOP_K = 5
+
+_DEADLINE = "Most milliseconds from the request's last byte to its answer."
 
 _DESCRIPTION = """\
 Image classification split between this edge and a cloud: the first and last layers of a network run
@@ -55,11 +59,14 @@ def _add_classify(app: FastAPI, config: EdgeConfig, pipeline: Pipeline, admissio
         top_k: Annotated[int, Query(ge=1, le=classes, description="How many predictions.")] = min(
             _DEFAULT_TOP_K, classes
         ),
+        x_deadline_ms: Annotated[
+            int, Header(ge=1, le=MAX_DEADLINE_MS, description=_DEADLINE)
+        ] = config.deadline_ms,
     ) -> JSONResponse:
         """Classify one image. The response says where the milliseconds and the bytes went."""
         async with admission.enter():
             image = await read_image(request, config.max_image_bytes)
-            deadline = time.monotonic() + config.deadline_ms / 1000
+            deadline = time.monotonic() + x_deadline_ms / 1000
             job = partial(pipeline.classify, image, top_k=top_k, deadline=deadline)
             return JSONResponse(asdict(await admission.run(job, deadline)))
 
@@ -73,7 +80,7 @@ def _add_classify(app: FastAPI, config: EdgeConfig, pipeline: Pipeline, admissio
 
 def _add_status(app: FastAPI, config: EdgeConfig, pipeline: Pipeline) -> None:
     readiness = Readiness(pipeline.cloud)
-    ready = Ready("ready", pipeline.bundle.digest.hex(), str(config.cloud))
+    digest, clouds = pipeline.bundle.digest.hex(), tuple(map(str, config.cloud))
     model_document = model_of(pipeline.bundle)
 
     @app.get("/healthz")
@@ -83,9 +90,14 @@ def _add_status(app: FastAPI, config: EdgeConfig, pipeline: Pipeline) -> None:
 
     @app.get("/readyz", responses=problem_responses(problems.CLOUD_UNAVAILABLE, problems.OTHER_BUNDLE))
     async def readyz() -> Ready:
-        """Whether an image would be classified: the cloud answers, and serves the same bundle."""
-        await readiness.check()
-        return ready
+        """Whether an image would be classified, and how: by a cloud that serves the same bundle, or here."""
+        try:
+            await readiness.check()
+        except CloudError as error:
+            if not pipeline.falls_back:
+                raise
+            return Ready("ready", digest, clouds, "local", kind_of(error).name)
+        return Ready("ready", digest, clouds, "split", None)
 
     @app.get("/model")
     async def model() -> Model:

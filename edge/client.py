@@ -58,7 +58,7 @@ class CloudClient:
     """
 
     def __init__(self, target: str, digest: bytes, *, uplink: BoundarySpec, downlink: BoundarySpec) -> None:
-        self._target = target
+        self.target = target
         self._digest = digest
         self._uplink = uplink
         self._downlink = downlink
@@ -90,8 +90,14 @@ class CloudClient:
         serves = self._attempt(lambda connection: connection.describe(deadline), deadline).bundle_digest
         if serves != self._digest:
             raise BundleMismatch(
-                f"the cloud at {self._target} serves bundle {serves.hex()}, the edge {self._digest.hex()}"
+                f"the cloud at {self.target} serves bundle {serves.hex()}, the edge {self._digest.hex()}"
             )
+
+    def retire(self) -> None:
+        """The next call opens another connection; what is under way on this one is still answered."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.retire()
 
     def close(self) -> None:
         """Fail what waits, and whatever comes after."""
@@ -118,7 +124,7 @@ class CloudClient:
                 return self._connection, False
             if self._closed:
                 raise CloudUnavailable("the edge is shutting down")
-            self._connection = Connection(self._target, max_message_bytes=self._max_message_bytes)
+            self._connection = Connection(self.target, max_message_bytes=self._max_message_bytes)
             return self._connection, True
 
     def _exchange(self, connection: Connection, frame: Frame, deadline: float) -> Reply:

@@ -35,11 +35,13 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The cloud is there and serves the same bundle. bundle: its digest in hexadecimal."""
+    """Images are classified. bundle: its digest in hexadecimal. route, reason: as of a classification."""
 
     status: str
     bundle: str
-    cloud: str
+    clouds: tuple[str, ...]
+    route: str
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ __all__ = [
     "Problem",
     "ProblemDocument",
     "handle_problems",
+    "kind_of",
 ]
 
 MEDIA_TYPE = "application/problem+json"
@@ -131,6 +132,11 @@ class Problem(Exception):
         self.detail = detail
 
 
+def kind_of(error: SplitwireError) -> Kind:
+    """INTERNAL for what a client is not told."""
+    return next((kind for error_type, kind in _KINDS.items() if isinstance(error, error_type)), INTERNAL)
+
+
 def handle_problems(app: FastAPI) -> None:
     """Have `app` answer with a problem document whatever goes wrong."""
     app.add_exception_handler(Problem, _on_problem)
@@ -146,10 +152,9 @@ async def _on_problem(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_splitwire_error(request: Request, error: Exception) -> JSONResponse:
-    for error_type, kind in _KINDS.items():
-        if isinstance(error, error_type):
-            return _respond(kind, str(error))
-    return await _on_exception(request, error)
+    assert isinstance(error, SplitwireError)
+    kind = kind_of(error)
+    return await _on_exception(request, error) if kind is INTERNAL else _respond(kind, str(error))
 
 
 async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:

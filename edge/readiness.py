@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from edge.client import CloudClient
+from edge.route import Cloud
 from splitwire.errors import CloudError
 
 __all__ = ["Readiness"]
@@ -15,7 +15,7 @@ _PATIENCE_SECONDS = 1.0
 class Readiness:
     """However many probes come, the cloud is asked at most about once a second."""
 
-    def __init__(self, cloud: CloudClient) -> None:
+    def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._asking = asyncio.Lock()
         self._asked = float("-inf")

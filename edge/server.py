@@ -13,6 +13,8 @@ from edge.app import make_app
 from edge.client import CloudClient
 from edge.config import EdgeConfig
 from edge.pipeline import Pipeline
+from edge.replica import Replica
+from edge.replicas import Replicas
 from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
@@ -26,15 +28,22 @@ _BACKLOG = 2048
 
 
 def make_pipeline(config: EdgeConfig) -> Pipeline:
-    """Load the bundle and its head and tail; the cloud is called when the first image comes.
+    """Load the bundle and its graphs; a cloud is called when the first image comes.
 
     Raises:
         BundleError: there is no such bundle, or it cannot be served.
     """
     bundle = Bundle.load(config.bundle)
     uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
-    cloud = CloudClient(str(config.cloud), bundle.digest, uplink=uplink, downlink=downlink)
-    return Pipeline(bundle, cloud, threads=config.threads)
+    clients = (
+        CloudClient(str(cloud), bundle.digest, uplink=uplink, downlink=downlink) for cloud in config.cloud
+    )
+    return Pipeline(
+        bundle,
+        Replicas([Replica(client) for client in clients]),
+        threads=config.threads,
+        local=config.fallback == "local",
+    )
 
 
 def serve(config: EdgeConfig) -> None:

@@ -63,7 +63,7 @@ def serve(bundle: Bundle, images: NDArray[np.uint8], *, connections: int) -> lis
     path = ("--bundle", str(bundle.path))
     with (
         service("cloud", *path) as cloud,
-        service("edge", *path, "--cloud", cloud, "--deadline-ms", _DEADLINE_MS) as url,
+        service("edge", *path, "--cloud", cloud, "--fallback", "none", "--deadline-ms", _DEADLINE_MS) as url,
     ):
         answers = classify_served(url, images, connections=connections)
         return list(progress("two processes", answers, len(images)))

@@ -55,7 +55,7 @@ def measure(
     bundle: Path, unsplit: Path, cloud: str, images: Sequence[bytes], count: int, warm_up: int
 ) -> list[Round]:
     """The edge's own pipeline in this process, by way of the cloud at HOST:PORT."""
-    pipeline = make_pipeline(EdgeConfig(bundle, Address.parse(cloud)))
+    pipeline = make_pipeline(EdgeConfig(bundle, (Address.parse(cloud),), fallback="none"))
     try:
         found = rounds(pipeline, Engine(unsplit), images, warm_up + count)
         return list(progress("over gRPC", found, warm_up + count))[warm_up:]
@@ -65,7 +65,9 @@ def measure(
 
 def measure_rest(bundle: Path, cloud: str, images: Sequence[bytes], count: int, warm_up: int) -> list[Rest]:
     """The same, in an edge that is a process of its own."""
-    with service("edge", "--bundle", str(bundle), "--cloud", cloud, *_ONE_THREAD) as url:
+    with service(
+        "edge", "--bundle", str(bundle), "--cloud", cloud, "--fallback", "none", *_ONE_THREAD
+    ) as url:
         found = rest_rounds(url, images, warm_up + count)
         return list(progress("over REST", found, warm_up + count))[warm_up:]
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 
 from benchmarks.rest import EdgeConnection
-from edge.pipeline import Classification, Pipeline
+from edge.classification import Classification
+from edge.pipeline import Pipeline
 from splitwire.engine import Engine
 
 __all__ = ["STAGES", "Rest", "Round", "rest_rounds", "rounds"]
@@ -83,8 +84,9 @@ def rest_rounds(url: str, images: Sequence[bytes], count: int) -> Iterator[Rest]
 
 def _round(unsplit: float, whole: float, answer: Classification) -> Round:
     timings = answer.timings_ms
+    assert timings.cloud is not None, "the edge has no fallback"
     split = whole - timings.image_decode
-    stages = {
+    found: dict[str, float | None] = {
         "head": timings.head,
         "encode": timings.encode,
         "network": timings.network,
@@ -95,5 +97,7 @@ def _round(unsplit: float, whole: float, answer: Classification) -> Round:
         "decode": timings.decode,
         "tail": timings.tail,
     }
+    stages = {name: value for name, value in found.items() if value is not None}
     stages["rest"] = split - sum(stages.values())
-    return Round(unsplit, split, timings.image_decode, stages, answer.bytes.uplink, answer.bytes.downlink)
+    uplink, downlink = answer.bytes.uplink or 0, answer.bytes.downlink or 0
+    return Round(unsplit, split, timings.image_decode, stages, uplink, downlink)

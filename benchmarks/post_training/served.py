@@ -39,7 +39,7 @@ def serve_originals(bundle: Bundle, unsplit: Bundle, folder: Path) -> Served:
     files = [path.read_bytes() for path in paths]
     with (
         service("cloud", "--bundle", str(bundle.path)) as cloud,
-        service("edge", "--bundle", str(bundle.path), "--cloud", cloud) as url,
+        service("edge", "--bundle", str(bundle.path), "--cloud", cloud, "--fallback", "none") as url,
         EdgeConnection(url) as edge,
     ):
         answers = [edge.classify(file, top_k=1) for file in files]

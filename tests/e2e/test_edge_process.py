@@ -87,7 +87,7 @@ def test_more_clients_than_threads_are_all_answered(edge: Service) -> None:
 def test_it_starts_without_a_cloud_and_finds_it_when_it_comes(tiny_bundle: Bundle) -> None:
     with serving(tiny_bundle.path) as gone:
         address = gone.server.address
-    with edge_process(tiny_bundle.path, str(address)) as edge:
+    with edge_process(tiny_bundle.path, str(address), "--fallback", "none") as edge:
         assert httpx.get(f"{edge.address}/healthz").status_code == 200
         assert httpx.get(f"{edge.address}/readyz").status_code == 503
         assert post(edge, image_file()).status_code == 503

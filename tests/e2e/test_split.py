@@ -30,7 +30,7 @@ def cloud(tiny_bundle: Bundle) -> Iterator[Service]:
 
 @pytest.fixture
 def edge(tiny_bundle: Bundle, cloud: Service) -> Iterator[Service]:
-    with edge_process(tiny_bundle.path, cloud.address) as service:
+    with edge_process(tiny_bundle.path, cloud.address, "--fallback", "none") as service:
         yield service
 
 
@@ -77,7 +77,7 @@ def test_a_cloud_restarted_between_two_requests_is_not_noticed(
 
 def test_a_cloud_killed_under_requests_fails_them_as_unavailable(tmp_path: Path) -> None:
     bundle = make_tiny_bundle(tmp_path / "slow", body_repeats=400_000)
-    patience = ("--deadline-ms", str(int(PATIENCE * 1000)))
+    patience = ("--fallback", "none", "--deadline-ms", str(int(PATIENCE * 1000)))
     with (
         cloud_process(bundle.path) as cloud,
         edge_process(bundle.path, cloud.address, *patience) as edge,
@@ -91,7 +91,7 @@ def test_a_cloud_killed_under_requests_fails_them_as_unavailable(tmp_path: Path)
 
 
 def test_a_frozen_cloud_is_504_and_its_late_answers_reach_nobody(tiny_bundle: Bundle, cloud: Service) -> None:
-    with edge_process(tiny_bundle.path, cloud.address, "--deadline-ms", "1500") as edge:
+    with edge_process(tiny_bundle.path, cloud.address, "--fallback", "none", "--deadline-ms", "1500") as edge:
         expected = [predictions(post(edge, seed)) for seed in range(4)]
         os.kill(cloud.process.pid, signal.SIGSTOP)
         for seed in range(2):

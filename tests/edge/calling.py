@@ -43,8 +43,13 @@ class Caller:
 
         return self._runner.run(gather())
 
-    def classify(self, image: bytes, media_type: str = "image/jpeg", **rest: Any) -> httpx.Response:
-        return self("POST", "/classify", content=image, headers={"content-type": media_type}, **rest)
+    def classify(
+        self, image: bytes, media_type: str = "image/jpeg", deadline_ms: int | str | None = None, **rest: Any
+    ) -> httpx.Response:
+        headers = {"content-type": media_type}
+        if deadline_ms is not None:
+            headers["x-deadline-ms"] = str(deadline_ms)
+        return self("POST", "/classify", content=image, headers=headers, **rest)
 
     def upload(self, image: bytes, **rest: Any) -> httpx.Response:
         return self("POST", "/classify", files={"image": ("a picture", image)}, **rest)
@@ -57,7 +62,8 @@ class Caller:
 
 @contextlib.contextmanager
 def calling(bundle: Path, cloud: str, **options: Any) -> Iterator[Caller]:
-    caller = Caller(EdgeConfig(bundle, Address.parse(cloud), **options))
+    """Of `cloud` alone, unless `fallback` says otherwise."""
+    caller = Caller(EdgeConfig(bundle, (Address.parse(cloud),), **{"fallback": "none"} | options))
     try:
         yield caller
     finally:

@@ -54,8 +54,9 @@ def test_the_answer_says_where_time_and_bytes_went(edge: Caller, tiny_bundle: Bu
     answer = edge.classify(image).json()
     timings, counts = answer["timings_ms"], answer["bytes"]
     assert list(timings) == [
-        "image_decode", "head", "encode", "cloud", "network", "decode", "tail", "total",
+        "image_decode", "head", "encode", "cloud", "network", "decode", "waited", "body", "tail", "total",
     ]  # fmt: skip
+    assert timings.pop("waited") is timings.pop("body") is None, "of the local route"
     cloud = timings.pop("cloud")
     assert list(cloud) == ["queue", "decode", "compute", "encode"]
     stages = sum(timings.values()) - timings["total"] + sum(cloud.values())
@@ -126,10 +127,14 @@ def test_what_is_not_there_is_a_problem_too(edge: Caller, method: str, path: str
     assert ("allow" in response.headers) == (status == 405)
 
 
-def test_nobody_in_the_cloud_is_503(tiny_bundle: Bundle) -> None:
+def nobody() -> str:
+    """An address where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        cloud = f"127.0.0.1:{taken.getsockname()[1]}"
-    with calling(tiny_bundle.path, cloud) as edge:
+        return f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_nobody_in_the_cloud_is_503(tiny_bundle: Bundle) -> None:
+    with calling(tiny_bundle.path, nobody()) as edge:
         for response in (edge.classify(image_file()), edge("GET", "/readyz")):
             assert (response.status_code, problem_name(response)) == (503, "cloud-unavailable")
             assert int(response.headers["retry-after"]) > 0
@@ -147,6 +152,55 @@ def test_a_silent_cloud_is_504(tiny_bundle: Bundle) -> None:
         assert edge("GET", "/readyz").status_code == 200
         response = edge.classify(image_file())
         assert (response.status_code, problem_name(response)) == (504, "deadline-exceeded")
+
+
+def test_without_a_cloud_the_edge_answers_alike(edge: Caller, tiny_bundle: Bundle) -> None:
+    with calling(tiny_bundle.path, nobody(), fallback="local") as alone:
+        found, expected = (caller.classify(image_file()).json() for caller in (alone, edge))
+        assert alone("GET", "/readyz").json()["route"] == "local"
+        again = alone.classify(image_file()).json()
+    assert found["predictions"] == expected["predictions"] == again["predictions"]
+    assert (found["route"], found["reason"]) == (again["route"], again["reason"])
+    assert (found["route"], found["reason"]) == ("local", "cloud-unavailable")
+    timings, counts = found["timings_ms"], found["bytes"]
+    absent = {name for name, value in (timings | counts).items() if value is None}
+    assert absent == {
+        "encode", "cloud", "network", "decode", "uplink", "downlink", "uplink_payload", "downlink_payload",
+    }  # fmt: skip
+    stages = sum(value for name, value in timings.items() if value is not None and name != "total")
+    assert stages <= timings["total"] + 0.01
+
+
+def test_a_silent_cloud_leaves_time_for_the_edge(tiny_bundle: Bundle) -> None:
+    def silent(requests: Iterator[pb.ForwardRequest]) -> Iterator[pb.ForwardReply]:
+        yield from (echo(request) for request in requests if request.id == 0)
+
+    with (
+        scripted_cloud(silent, digest=tiny_bundle.digest) as cloud,
+        calling(tiny_bundle.path, cloud.target, fallback="local") as edge,
+    ):
+        response = edge.classify(image_file(), deadline_ms=500)
+        assert (response.json()["route"], response.json()["reason"]) == ("local", "deadline-exceeded")
+        assert response.json()["timings_ms"]["waited"] < 500
+
+
+def test_a_request_may_have_a_deadline_of_its_own(tiny_bundle: Bundle) -> None:
+    def silent(requests: Iterator[pb.ForwardRequest]) -> Iterator[pb.ForwardReply]:
+        yield from (echo(request) for request in requests if request.id == 0)
+
+    with (
+        scripted_cloud(silent, digest=tiny_bundle.digest) as cloud,
+        calling(tiny_bundle.path, cloud.target, deadline_ms=600_000) as edge,
+    ):
+        response = edge.classify(image_file(), deadline_ms=300)
+        assert (response.status_code, problem_name(response)) == (504, "deadline-exceeded")
+
+
+@pytest.mark.parametrize("deadline", ["0", "-5", "600001", "soon", "1.5"])
+def test_an_impossible_deadline_is_a_problem(edge: Caller, deadline: str) -> None:
+    response = edge.classify(image_file(), deadline_ms=deadline)
+    assert (response.status_code, problem_name(response)) == (422, "bad-parameter")
+    assert response.json()["detail"].startswith("x-deadline-ms: ")
 
 
 def test_a_reply_that_is_no_downlink_is_502(tiny_bundle: Bundle) -> None:
@@ -184,7 +238,9 @@ def test_readiness_names_bundle_and_cloud(edge: Caller, tiny_bundle: Bundle, clo
     assert edge("GET", "/readyz").json() == {
         "status": "ready",
         "bundle": tiny_bundle.digest.hex(),
-        "cloud": str(cloud.server.address),
+        "clouds": [str(cloud.server.address)],
+        "route": "split",
+        "reason": None,
     }
 
 

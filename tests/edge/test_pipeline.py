@@ -4,8 +4,10 @@ from pathlib import Path
 import onnx
 import pytest
 
+from edge.classification import Classification
 from edge.client import CloudClient
-from edge.pipeline import Classification, Pipeline
+from edge.pipeline import Pipeline
+from edge.replica import Replica
 from splitwire.bundle import Bundle, save_bundle
 from splitwire.errors import CloudUnavailable, UnsupportedImage
 from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
@@ -17,7 +19,7 @@ def classify(bundle: Bundle, cloud: Serving, image: bytes) -> Classification:
     uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
     client = CloudClient(str(cloud.server.address), bundle.digest, uplink=uplink, downlink=downlink)
     try:
-        return Pipeline(bundle, client).classify(image, top_k=3, deadline=time.monotonic() + 60)
+        return Pipeline(bundle, Replica(client)).classify(image, top_k=3, deadline=time.monotonic() + 60)
     finally:
         client.close()
 

@@ -6,6 +6,7 @@ import pytest
 from edge import readiness
 from edge.client import CloudClient
 from edge.readiness import Readiness
+from edge.replica import Replica
 from splitwire.errors import CloudUnavailable
 from splitwire.plan import BoundarySpec
 
@@ -34,7 +35,7 @@ def client() -> Iterator[CountingClient]:
 
 def test_many_probes_ask_once(client: CountingClient) -> None:
     async def probe() -> None:
-        ready = Readiness(client)
+        ready = Readiness(Replica(client))
         await asyncio.gather(*(ready.check() for _ in range(50)))
 
     asyncio.run(probe())
@@ -45,7 +46,7 @@ def test_a_fault_is_told_to_every_probe_and_forgotten_when_it_is_gone(
     client: CountingClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def probe() -> None:
-        ready = Readiness(client)
+        ready = Readiness(Replica(client))
         client.there = False
         for _ in range(2):
             with pytest.raises(CloudUnavailable, match="not there"):

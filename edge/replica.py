@@ -1,0 +1,113 @@
+"""One cloud, and whether it is worth asking: a circuit breaker.
+
+    closed --unavailable, another bundle, or timeouts in a row--> open --a probe finds it well--> closed
+
+While it is open no request is spent on it, and none has to find out that it is back: a thread asks for its
+description, at intervals that differ, so that many edges do not come back all at once.
+Source: Nygard, "Release It!", 2nd edition, 2018, chapter 5.
+"""
+
+import logging
+import random
+import threading
+import time
+
+from edge.client import CloudClient, Reply
+from splitwire.errors import BundleMismatch, CloudError, CloudUnavailable, DeadlineExceeded
+from splitwire.frame import Frame
+
+__all__ = ["Replica"]
+
+#: A single one may be the link's, or this edge's own.
+_TIMEOUTS_IN_A_ROW = 2
+
+#: Nothing is held against a cloud that a request gave less: a client may ask for the impossible.
+_FAIR_SECONDS = 0.25
+
+#: A probe and the pause before it take less than 2 s, which is how soon a return is to be noticed.
+_PROBE_SECONDS = 1.0
+_PAUSE_SECONDS = (0.2, 0.8)
+
+_log = logging.getLogger(__name__)
+
+
+class Replica:
+    """Any number of threads may call `forward`."""
+
+    def __init__(self, client: CloudClient) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._fault: CloudError | None = None
+        self._timeouts = 0
+        self._probing = False
+        self._closed = threading.Event()
+
+    @property
+    def fault(self) -> CloudError | None:
+        """What opened the breaker; None while it is closed."""
+        return self._fault
+
+    def forward(self, frame: Frame, deadline: float) -> Reply:
+        """Raises what `CloudClient.forward` does."""
+        fair = deadline - time.monotonic() >= _FAIR_SECONDS
+        try:
+            reply = self._client.forward(frame, deadline)
+        except (CloudUnavailable, BundleMismatch, DeadlineExceeded) as error:
+            if fair:
+                self._blame(error)
+            raise
+        self._mend()
+        return reply
+
+    def check(self, deadline: float) -> None:
+        """Return if the cloud answers and serves the same bundle; closes the breaker.
+
+        Raises:
+            CloudUnavailable, BundleMismatch: as `CloudClient.check`.
+        """
+        self._client.check(deadline)
+        self._mend()
+
+    def close(self) -> None:
+        """Fail what waits, and end the probing."""
+        self._closed.set()
+        self._client.close()
+
+    def _mend(self) -> None:
+        if self._fault is None and not self._timeouts:  # as nearly always: no lock
+            return
+        with self._lock:
+            was, self._fault, self._timeouts = self._fault, None, 0
+        if was is not None:
+            _log.warning("%s is back", self._client.target)
+
+    def _blame(self, error: CloudError) -> None:
+        with self._lock:
+            if isinstance(error, DeadlineExceeded):
+                self._timeouts += 1
+                if self._timeouts < _TIMEOUTS_IN_A_ROW:
+                    return
+        self._open(error)
+
+    def _open(self, error: CloudError) -> None:
+        with self._lock:
+            if self._fault is not None or self._closed.is_set():
+                return
+            self._fault = error
+            begin, self._probing = not self._probing, True
+        _log.warning("%s is not asked for now: %s", self._client.target, error)
+        self._client.retire()  # a link may be dead without a word: probes go over another
+        if begin:
+            threading.Thread(target=self._probe, name="cloud-probe", daemon=True).start()
+
+    def _probe(self) -> None:
+        while self._goes_on() and not self._closed.wait(random.uniform(*_PAUSE_SECONDS)):  # noqa: S311
+            try:
+                self.check(time.monotonic() + _PROBE_SECONDS)
+            except CloudError:
+                self._client.retire()
+
+    def _goes_on(self) -> bool:
+        with self._lock:
+            self._probing = self._fault is not None
+            return self._probing

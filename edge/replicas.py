@@ -1,0 +1,74 @@
+"""Several clouds that serve the same bundle, asked in turn; one that does not answer costs a request nothing.
+
+A cloud that drains says so, and the request goes to the next.
+"""
+
+import itertools
+import time
+from collections.abc import Sequence
+
+from edge.client import Reply
+from edge.replica import Replica
+from splitwire.errors import BundleMismatch, CloudError, CloudUnavailable
+from splitwire.frame import Frame
+
+__all__ = ["Replicas"]
+
+
+class Replicas:
+    """At least one. Any number of threads may call `forward`."""
+
+    def __init__(self, replicas: Sequence[Replica]) -> None:
+        self._replicas = tuple(replicas)
+        self._turns = itertools.count()
+
+    @property
+    def fault(self) -> CloudError | None:
+        """Why none of them is worth asking; None while one is."""
+        faults = [replica.fault for replica in self._replicas]
+        return None if None in faults else faults[0]
+
+    def forward(self, frame: Frame, deadline: float) -> Reply:
+        """Have the next cloud in turn compute the body, or the one after it. `deadline`: `time.monotonic()`.
+
+        Raises:
+            CloudError: what the last one that was asked raised.
+        """
+        failure: CloudError | None = None
+        for replica in self._in_turn():
+            try:
+                return replica.forward(frame, deadline)
+            except (CloudUnavailable, BundleMismatch) as error:
+                failure = error
+                if time.monotonic() >= deadline:
+                    break
+        assert failure is not None
+        raise failure
+
+    def check(self, deadline: float) -> None:
+        """Return if one of them answers and serves the same bundle.
+
+        Raises:
+            CloudUnavailable, BundleMismatch: what the last one said.
+        """
+        failure: CloudError | None = None
+        replicas = self._in_turn()
+        for left, replica in zip(range(len(replicas), 0, -1), replicas, strict=True):
+            now = time.monotonic()
+            try:
+                return replica.check(now + (deadline - now) / left)
+            except CloudError as error:
+                failure = error
+        assert failure is not None
+        raise failure
+
+    def close(self) -> None:
+        """Fail what waits, and whatever comes after."""
+        for replica in self._replicas:
+            replica.close()
+
+    def _in_turn(self) -> Sequence[Replica]:
+        """Those worth asking; all of them where none is, for a caller who insists."""
+        first = next(self._turns) % len(self._replicas)
+        ordered = self._replicas[first:] + self._replicas[:first]
+        return [replica for replica in ordered if replica.fault is None] or ordered

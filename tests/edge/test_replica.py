@@ -1,0 +1,129 @@
+import threading
+import time
+
+import pytest
+
+from edge import replica as module
+from edge.client import CloudClient, CloudTimings, Reply
+from edge.replica import Replica
+from splitwire.errors import BundleMismatch, CloudError, CloudRejected, CloudUnavailable, DeadlineExceeded
+from splitwire.frame import Frame
+from splitwire.packing import Packing
+from splitwire.plan import BoundarySpec
+
+BOUNDARY = BoundarySpec((4,), keep=1.0, bits=8, zero=0)
+FRAME = Frame((1, 4), Packing.DENSE, 8, bytes(4))
+PATIENCE = 60.0
+
+
+class Fickle(CloudClient):
+    """Does as it is told, and counts."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1:1", b"12345678", uplink=BOUNDARY, downlink=BOUNDARY)
+        self.error: CloudError | None = None
+        self.asked = self.probed = self.retired = 0
+        self.probe = threading.Event()
+
+    def forward(self, frame: Frame, deadline: float) -> Reply:  # noqa: ARG002
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return Reply(frame, CloudTimings(0, 0, 0, 0), uplink=9, downlink=9)
+
+    def check(self, deadline: float) -> None:  # noqa: ARG002
+        self.probed += 1
+        self.probe.set()
+        if self.error is not None:
+            raise self.error
+
+    def retire(self) -> None:
+        self.retired += 1
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Fickle:
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", (0.001, 0.01))
+    return Fickle()
+
+
+def ask(replica: Replica, seconds: float = PATIENCE) -> None:
+    replica.forward(FRAME, time.monotonic() + seconds)
+
+
+def fail(replica: Replica, client: Fickle, error: CloudError, *, seconds: float = PATIENCE) -> None:
+    client.error = error
+    with pytest.raises(type(error)):
+        ask(replica, seconds)
+
+
+def wait_until_closed(replica: Replica) -> None:
+    end = time.monotonic() + PATIENCE
+    while replica.fault is not None:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("error", [CloudUnavailable("gone"), BundleMismatch("other")])
+def test_opens_at_once_and_closes_when_a_probe_succeeds(client: Fickle, error: CloudError) -> None:
+    replica = Replica(client)
+    ask(replica)
+    assert replica.fault is None
+    fail(replica, client, error)
+    assert replica.fault is error
+    assert client.retired >= 1, "probes do not go over the link that failed"
+    assert client.probe.wait(PATIENCE)
+    assert replica.fault is error, "the probe failed too"
+    client.error = None
+    wait_until_closed(replica)
+    ask(replica)
+    replica.close()
+
+
+def test_opens_at_the_second_timeout_in_a_row(client: Fickle) -> None:
+    replica = Replica(client)
+    late = DeadlineExceeded("late")
+    fail(replica, client, late)
+    client.error = None
+    ask(replica)
+    fail(replica, client, late)
+    assert replica.fault is None
+    fail(replica, client, late)
+    assert replica.fault is late
+    replica.close()
+
+
+def test_what_is_the_requests_fault_is_not_the_clouds(client: Fickle) -> None:
+    replica = Replica(client)
+    for _ in range(5):
+        fail(replica, client, CloudRejected("no"))
+        fail(replica, client, DeadlineExceeded("late"), seconds=0.01)
+        fail(replica, client, CloudUnavailable("not reached in time"), seconds=0.01)
+    assert replica.fault is None
+    assert client.probed == 0
+
+
+def test_a_request_that_insists_closes_it_too(client: Fickle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", (PATIENCE, PATIENCE))
+    replica = Replica(client)
+    fail(replica, client, CloudUnavailable("gone"))
+    client.error = None
+    ask(replica)
+    assert replica.fault is None
+    replica.close()
+
+
+def test_only_one_thread_probes_and_it_ends_with_the_replica(client: Fickle) -> None:
+    others = set(threading.enumerate())
+    replica = Replica(client)
+    for _ in range(20):
+        fail(replica, client, CloudUnavailable("gone"))
+        client.error = None
+        ask(replica)
+        fail(replica, client, CloudUnavailable("gone"))
+    probing = set(threading.enumerate()) - others
+    assert {thread.name for thread in probing} == {"cloud-probe"}
+    assert len(probing) == 1
+    replica.close()
+    probing.pop().join(PATIENCE)
+    assert set(threading.enumerate()) <= others
