@@ -24,9 +24,11 @@ from splitwire.frame import Frame, decode, encode
 
 __all__ = ["Answer", "Cloud", "LocalRoute", "Routes", "SplitRoute"]
 
-#: How much longer than lately the layers between may take here, and what answering takes besides.
+#: How much longer than lately the layers between may take here.
 _RESERVE_FACTOR = 2.0
-_RESERVE_SECONDS = 0.005
+
+#: A share of the time that is left, and at most this: a busy edge wakes late from its wait.
+_RESERVE_SHARE, _RESERVE_SECONDS = 0.1, 0.1
 
 #: Weight of the latest run in how long they take.
 _MOMENTUM = 0.2
@@ -100,10 +102,9 @@ class LocalRoute:
         self._seconds = time.monotonic() - began
         self._lock = threading.Lock()
 
-    @property
-    def reserve(self) -> float:
-        """Seconds that an answer should be given."""
-        return _RESERVE_FACTOR * self._seconds + _RESERVE_SECONDS
+    def reserve(self, left: float) -> float:
+        """Of the `left` seconds, those that an answer should be given."""
+        return _RESERVE_FACTOR * self._seconds + min(_RESERVE_SHARE * left, _RESERVE_SECONDS)
 
     def answer(self, symbols: NDArray[np.generic], reason: str, watch: Stopwatch) -> Answer:
         """symbols: of the uplink, (1, *shape)."""
@@ -128,14 +129,15 @@ class Routes:
             DeadlineExceeded: it passed before anything could be computed.
             CloudError, FrameError: as `SplitRoute.answer`, without a local route.
         """
-        if time.monotonic() >= deadline:
+        left = deadline - time.monotonic()
+        if left <= 0:
             raise DeadlineExceeded("the deadline passed before the image's turn came")
         if self._local is None:
             return self._split.answer(symbols, deadline, watch)
         try:
             if (fault := self._split.fault) is not None:
                 raise fault
-            return self._split.answer(symbols, deadline - self._local.reserve, watch)
+            return self._split.answer(symbols, deadline - self._local.reserve(left), watch)
         except (CloudError, FrameError) as error:
             watch.lap("waited")
             if time.monotonic() >= deadline:
