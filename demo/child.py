@@ -24,16 +24,19 @@ class DemoError(Exception):
 
 
 class Child:
-    """`python -m NAME ARGUMENTS`; ready once it says `NAME: serving ... on ADDRESS`."""
+    """`python -m NAME ARGUMENTS`; ready once it says `NAME: serving ... on ADDRESS`.
 
-    def __init__(self, name: str, arguments: Sequence[str]) -> None:
+    prefix: words before it, of a command that becomes the one that they precede.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], *, prefix: Sequence[str] = ()) -> None:
         self.name = name
         self._lines: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
         self._announced = threading.Event()
         self._address = ""
         # In a session of its own: a Ctrl-C reaches this program alone, which stops its children in order.
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", name, *arguments],
+            [*prefix, sys.executable, "-m", name, *arguments],
             cwd=_ROOT,
             stderr=subprocess.PIPE,
             text=True,
@@ -68,7 +71,15 @@ class Child:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+        self._collect()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self._process.kill()
+        self._collect()
+
+    def _collect(self) -> None:
+        self._process.wait()
         self._listener.join(_STOP_SECONDS)
         assert self._process.stderr is not None
         self._process.stderr.close()

@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.reliability.main import main
+
+sys.exit(main())

@@ -1,0 +1,44 @@
+"""An edge, and a cloud that can be killed, restarted, and put behind a bad link."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from demo.child import Child
+
+__all__ = ["Cloud", "edge"]
+
+
+class Cloud:
+    """Always at the same address. prefix: words before its command, see `Child`."""
+
+    def __init__(self, bundle: Path, listen: str, *, prefix: Sequence[str] = ()) -> None:
+        self._arguments, self._prefix = ["--bundle", str(bundle), "--listen", listen], prefix
+        self._child: Child | None = None
+        self.address = listen
+
+    def start(self) -> None:
+        """Returns when it serves."""
+        self._child = Child("cloud", self._arguments, prefix=self._prefix)
+        self.address = self._child.wait_ready()
+        self._arguments[-1] = self.address
+
+    def kill(self) -> None:
+        assert self._child is not None
+        self._child.kill()
+
+    def stop(self) -> None:
+        """As SIGTERM does: what is in flight is finished."""
+        assert self._child is not None
+        self._child.stop()
+
+
+@contextmanager
+def edge(bundle: Path, cloud: str, deadline_ms: int) -> Iterator[str]:
+    """Its URL."""
+    options = ["--bundle", str(bundle), "--cloud", cloud, "--deadline-ms", str(deadline_ms)]
+    child = Child("edge", [*options, "--listen", "127.0.0.1:0"])
+    try:
+        yield child.wait_ready()
+    finally:
+        child.stop()
