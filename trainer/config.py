@@ -37,7 +37,7 @@ OPTIMIZERS = ("sgd", "muon")
 LAYER_RATES = (1.0, 0.6, 0.4)
 
 #: Options that may change when a run is resumed.
-_INCIDENTAL = ("evaluate_every", "edge_device", "cloud_device")
+_INCIDENTAL = ("evaluate_every", "edge_device", "cloud_device", "channels_last")
 
 #: Where a boundary's scales come from: a sample of the training images, or from there on gradients.
 RANGES = ("calibrated", "learned")

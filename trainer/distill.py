@@ -25,7 +25,7 @@ class Teacher:
 
     path: a run's checkpoint, torchvision's state dict, or a bundle.
 
-    It sees each image as the student does, crop and flip included, so its answers cannot be kept from one
+    Its memory layout is the images'. It sees each image as the student does, crop and flip included, so its answers cannot be kept from one
     epoch to the next.
 
     Raises:
@@ -39,7 +39,7 @@ class Teacher:
                 f"the teacher {path} tells {spec.num_classes} classes apart in images of {spec.input_size} "
                 f"pixels; the student has {num_classes} and {input_size}"
             )
-        self._model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model.eval()
         self._bf16 = bf16
 
     @torch.no_grad()

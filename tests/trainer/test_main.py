@@ -167,6 +167,13 @@ def test_one_boundary_can_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.uplink.bits == 32
 
 
+def test_the_layout_is_what_the_devices_run_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert configured(monkeypatch).channels_last
+    assert not configured(monkeypatch, "--cloud-device", "cuda").channels_last
+    assert not configured(monkeypatch, "--edge-device", "cuda:0", "--cloud-device", "cuda:0").channels_last
+    assert configured(monkeypatch, "--cloud-device", "cuda", "--channels-last").channels_last
+
+
 def test_ways_to_train_a_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
     schedule = ("--uncompressed-epochs", "2", "--anneal-epochs", "3", "--epochs", "9")
     codec = ("--uplink-keep", "0.5", "--downlink-dead-zone", "0.7", "--ranges", "learned")
