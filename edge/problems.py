@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from splitwire.errors import (
     BundleMismatch,
+    CloudBusy,
     CloudRejected,
     CloudUnavailable,
     DeadlineExceeded,
@@ -30,6 +31,7 @@ __all__ = [
     "BODY_TOO_LARGE",
     "BODY_TOO_SLOW",
     "BUSY",
+    "CLOUD_BUSY",
     "CLOUD_UNAVAILABLE",
     "DEADLINE_EXCEEDED",
     "INTERNAL",
@@ -78,6 +80,7 @@ BAD_PARAMETER = Kind(422, "bad-parameter", "A parameter has a value that is not 
 INTERNAL = Kind(500, "internal-error", "The edge failed")
 BAD_REPLY = Kind(502, "bad-cloud-reply", "The cloud refused the request, or its reply makes no sense")
 CLOUD_UNAVAILABLE = Kind(503, "cloud-unavailable", "The cloud cannot be reached")
+CLOUD_BUSY = Kind(503, "cloud-busy", "Too many requests are waiting in the cloud")
 OTHER_BUNDLE = Kind(503, "bundle-mismatch", "The cloud serves another bundle")
 BUSY = Kind(503, "busy", "Too many requests are waiting")
 DEADLINE_EXCEEDED = Kind(504, "deadline-exceeded", "The cloud did not answer in time")
@@ -95,6 +98,7 @@ OF_CLASSIFY = (
     INTERNAL,
     BAD_REPLY,
     CLOUD_UNAVAILABLE,
+    CLOUD_BUSY,
     OTHER_BUNDLE,
     BUSY,
     DEADLINE_EXCEEDED,
@@ -105,6 +109,7 @@ _KINDS: dict[type[SplitwireError], Kind] = {
     UndecodableImage: UNDECODABLE_IMAGE,
     ImageTooLarge: TOO_MANY_PIXELS,
     CloudUnavailable: CLOUD_UNAVAILABLE,
+    CloudBusy: CLOUD_BUSY,
     BundleMismatch: OTHER_BUNDLE,
     CloudRejected: BAD_REPLY,
     DeadlineExceeded: DEADLINE_EXCEEDED,

@@ -4,6 +4,7 @@ import grpc
 
 from splitwire.errors import (
     BundleMismatch,
+    CloudBusy,
     CloudError,
     CloudRejected,
     CloudUnavailable,
@@ -17,6 +18,7 @@ _STATUS: dict[type[Exception], grpc.StatusCode] = {
     BundleMismatch: grpc.StatusCode.FAILED_PRECONDITION,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     CloudUnavailable: grpc.StatusCode.UNAVAILABLE,
+    CloudBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     FrameError: grpc.StatusCode.INVALID_ARGUMENT,
 }
 _ERROR: dict[int, type[CloudError]] = {

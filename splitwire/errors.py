@@ -20,6 +20,7 @@ SplitwireError
 │   └── GraphError            a graph that cannot be loaded, or breaks the bundle's contract
 ├── CloudError                the cloud did not answer with a frame
 │   ├── CloudUnavailable      unreachable, or it went away
+│   ├── CloudBusy             too many requests wait there already
 │   ├── DeadlineExceeded      no answer in time
 │   ├── BundleMismatch        the cloud serves another bundle
 │   └── CloudRejected         the cloud refused the request
@@ -33,6 +34,7 @@ __all__ = [
     "BundleMismatch",
     "BundleNotFound",
     "CheckpointError",
+    "CloudBusy",
     "CloudError",
     "CloudRejected",
     "CloudUnavailable",
@@ -117,6 +119,9 @@ class CloudError(SplitwireError): ...
 
 
 class CloudUnavailable(CloudError): ...
+
+
+class CloudBusy(CloudError): ...
 
 
 class DeadlineExceeded(CloudError): ...

@@ -4,6 +4,7 @@ import pytest
 from protos.status import error_from_status, status_from_error
 from splitwire.errors import (
     BundleMismatch,
+    CloudBusy,
     CloudError,
     CloudRejected,
     CloudUnavailable,
@@ -21,6 +22,7 @@ from splitwire.errors import (
         (BundleMismatch(), grpc.StatusCode.FAILED_PRECONDITION),
         (DeadlineExceeded(), grpc.StatusCode.DEADLINE_EXCEEDED),
         (CloudUnavailable(), grpc.StatusCode.UNAVAILABLE),
+        (CloudBusy(), grpc.StatusCode.RESOURCE_EXHAUSTED),
         (FrameError(), grpc.StatusCode.INVALID_ARGUMENT),
         (ShapeMismatch(), grpc.StatusCode.INVALID_ARGUMENT),
         (CorruptPayload(), grpc.StatusCode.INVALID_ARGUMENT),
@@ -32,7 +34,7 @@ def test_each_error_has_its_status(error: Exception, status: grpc.StatusCode) ->
     assert status_from_error(error) is status
 
 
-@pytest.mark.parametrize("kind", [BundleMismatch, DeadlineExceeded, CloudUnavailable])
+@pytest.mark.parametrize("kind", [BundleMismatch, DeadlineExceeded, CloudUnavailable, CloudBusy])
 def test_an_error_of_the_cloud_arrives_as_itself(kind: type[CloudError]) -> None:
     code, _ = status_from_error(kind()).value
     error = error_from_status(code, "why")
@@ -40,6 +42,6 @@ def test_an_error_of_the_cloud_arrives_as_itself(kind: type[CloudError]) -> None
     assert str(error) == "why"
 
 
-@pytest.mark.parametrize("code", [0, 3, 8, 13, 99, -1])
+@pytest.mark.parametrize("code", [0, 3, 10, 13, 99, -1])
 def test_any_other_status_is_a_rejection(code: int) -> None:
     assert type(error_from_status(code, "why")) is CloudRejected
