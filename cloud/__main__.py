@@ -24,6 +24,7 @@ _EPILOG = """\
 examples:
   cloud --bundle models/cifar10
   cloud --bundle models/cifar10 --listen 0.0.0.0:50051 --threads 4 --workers 2
+  cloud --bundle models/cifar10 --max-batch 1              (every image is computed by itself)
   cloud --bundle models/cifar10 --listen 127.0.0.1:0       (the system chooses the port)
 
 When it is ready it prints to stderr:  cloud: serving NAME DIGEST on HOST:PORT
@@ -31,6 +32,12 @@ When it is ready it prints to stderr:  cloud: serving NAME DIGEST on HOST:PORT
 services:
   splitwire.v1.SplitInference, grpc.health.v1.Health and server reflection, without encryption:
   listen beyond loopback only in a network that you trust, or behind a proxy that speaks TLS.
+
+batching:
+  What comes while every worker is busy waits, and is computed together, up to --max-batch images
+  at a time; the answers are those that each would get alone. A lone request waits for nobody,
+  unless --max-delay-us says so. What comes when --max-queue images wait already is refused at
+  once, as RESOURCE_EXHAUSTED.
 
 stopping:
   SIGTERM or SIGINT (Ctrl-C) drains: health turns NOT_SERVING, new requests are refused as
@@ -84,6 +91,28 @@ def _parser() -> Parser:
         default=defaults.max_rows,
         metavar="N",
         help="most images in one request; message limits follow from it (default: %(default)s)",
+    )
+    add(
+        "--max-batch",
+        type=int,
+        default=defaults.max_batch,
+        metavar="N",
+        help="most images in one computation, of several requests; 1 batches nothing (default: %(default)s)",
+    )
+    add(
+        "--max-delay-us",
+        type=int,
+        default=defaults.max_delay_us,
+        metavar="US",
+        help="hold a batch back until it is full or its first request has waited so many microseconds; "
+        "0: a free worker takes what there is (default: %(default)s)",
+    )
+    add(
+        "--max-queue",
+        type=int,
+        default=defaults.max_queue,
+        metavar="N",
+        help="most images that wait for a worker; at least --max-rows (default: %(default)s)",
     )
     add(
         "--drain-seconds",

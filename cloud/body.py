@@ -2,13 +2,16 @@
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 
+from cloud.batch import each, run_rows, together
+from cloud.batcher import Batcher
+from cloud.job_queue import Job
 from splitwire.bundle import Bundle
-from splitwire.errors import DeadlineExceeded
-from splitwire.frame import Frame, decode, encode
+from splitwire.frame import Frame, decode, encode, max_payload_bytes
 
 __all__ = ["Body", "Computed"]
 
@@ -18,7 +21,7 @@ _BRIEF_NS = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """The downlink frame, and where the time went, in nanoseconds."""
+    """The downlink frame, and where the time went, in nanoseconds: all but the queue are its batch's."""
 
     frame: Frame
     queue_ns: int
@@ -28,48 +31,73 @@ class Computed:
 
 
 class Body:
-    """A bundle's body graph behind a pool of `workers` threads.
+    """A bundle's body graph behind `workers` threads, which compute what waits in batches.
 
-    Unpacking, the graph and packing run in one worker thread without a hand-over in between;
+    Unpacking, the graph and packing of a batch run in one worker thread without a hand-over in between;
     zstd and ONNX Runtime release the interpreter lock, so workers do run side by side.
 
     With one worker, a request that is alone and will be brief is computed by its caller, in the event loop:
     nothing could have run beside it, and the two changes of thread cost a lone image some 0.4 ms.
 
+    threads: of one run of the graph. max_rows: most rows of a frame. max_batch: most rows of one run.
+    max_queue: most rows that wait. max_delay_us: how long a batch is held back for more, in microseconds.
+
     Raises:
         GraphError: the body graph cannot be loaded or run, or does not fit its manifest.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int, workers: int, max_rows: int) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        threads: int,
+        workers: int,
+        max_rows: int,
+        max_batch: int,
+        max_queue: int,
+        max_delay_us: int = 0,
+    ) -> None:
         self._uplink = bundle.manifest.uplink
         self._downlink = bundle.manifest.downlink
         self._max_rows = max_rows
         self._engine = bundle.engine("body", threads=threads)
         self._engine.warm_up()
-        self._may_borrow = workers == 1
-        self._latest_ns = _BRIEF_NS + 1  # how long the latest computation took, of any number of rows
+        self._run = partial(run_rows, self._engine.run, most=max_batch)
+        self._may_borrow = workers == 1 and max_delay_us == 0
+        self._latest_ns = _BRIEF_NS + 1  # how long the latest computation of a single row took
         self._in_flight = 0
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="body")
+        self._batcher: Batcher[Frame, Computed] = Batcher(
+            self._compute,
+            workers=workers,
+            max_batch=max_batch,
+            max_queue=max_queue,
+            max_delay_ns=max_delay_us * 1000,
+        )
 
     async def forward(self, frame: Frame, *, arrived_ns: int, expires_ns: int | None = None) -> Computed:
         """Compute one frame. Times are those of `time.perf_counter_ns`; None never expires.
 
         Raises:
             FrameError: the frame is not one of this bundle's uplink.
+            GraphError: the graph fails on it.
+            CloudBusy: the queue is full.
             DeadlineExceeded: it expired before a worker was free; nothing was computed.
+            CloudUnavailable: the body was closed.
         """
+        job: Job[Frame, Computed] = Job(frame, self._weigh(frame), arrived_ns, expires_ns)
         self._in_flight += 1
         try:
-            if self._in_flight == 1 and self._may_borrow and self._will_be_brief(frame):
-                return self._forward(frame, arrived_ns, expires_ns)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, self._forward, frame, arrived_ns, expires_ns)
+            if self._may_borrow:
+                await asyncio.sleep(0)  # those that arrived with it are in flight then
+                if self._is_alone() and self._will_be_brief(job):
+                    return self._compute_alone(job)
+            return await self._batcher.submit(job)
         finally:
             self._in_flight -= 1
 
     def close(self) -> None:
         """Drop what still waits for a worker; a computation that has begun runs to its end."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._batcher.close()
 
     def __enter__(self) -> "Body":
         return self
@@ -79,20 +107,42 @@ class Body:
     ) -> None:
         self.close()
 
-    def _will_be_brief(self, frame: Frame) -> bool:
-        return frame.shape[:1] == (1,) and self._latest_ns <= _BRIEF_NS
+    def _weigh(self, frame: Frame) -> int:
+        """Its rows. What will be refused counts as the largest: until then it may hold as much memory."""
+        rows = frame.shape[0] if frame.shape else 0
+        sound = 1 <= rows <= self._max_rows and len(frame.payload) <= max_payload_bytes(self._uplink, rows)
+        return rows if sound else self._max_rows
 
-    def _forward(self, frame: Frame, arrived_ns: int, expires_ns: int | None) -> Computed:
+    def _is_alone(self) -> bool:
+        return self._in_flight == 1 and self._batcher.idle
+
+    def _will_be_brief(self, job: Job[Frame, Computed]) -> bool:
+        return job.rows == 1 and self._latest_ns <= _BRIEF_NS
+
+    def _compute_alone(self, job: Job[Frame, Computed]) -> Computed:
+        now_ns = time.perf_counter_ns()
+        if job.has_expired(now_ns):
+            raise job.expiry(now_ns)
+        (outcome,) = self._compute([job])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _compute(self, jobs: Sequence[Job[Frame, Computed]]) -> list[Computed | Exception]:
         clock = time.perf_counter_ns
         began = clock()
-        if expires_ns is not None and began >= expires_ns:
-            allowed, waited = (expires_ns - arrived_ns) // 1_000_000, (began - arrived_ns) // 1_000_000
-            raise DeadlineExceeded(f"the request may wait {allowed} ms for a worker, and waited {waited} ms")
-        symbols = decode(frame, self._uplink, max_rows=self._max_rows)
+        symbols = each(
+            partial(decode, boundary=self._uplink, max_rows=self._max_rows), [j.request for j in jobs]
+        )
         decoded = clock()
-        returned = self._engine.run(symbols)
+        returned = together(self._run, symbols)
         computed = clock()
-        reply = encode(returned, self._downlink)
+        frames = each(partial(encode, boundary=self._downlink), returned)
         encoded = clock()
-        self._latest_ns = encoded - began
-        return Computed(reply, began - arrived_ns, decoded - began, computed - decoded, encoded - computed)
+        if sum(job.rows for job in jobs) == 1:
+            self._latest_ns = encoded - began
+        stages = decoded - began, computed - decoded, encoded - computed
+        return [
+            frame if isinstance(frame, Exception) else Computed(frame, began - job.arrived_ns, *stages)
+            for job, frame in zip(jobs, frames, strict=True)
+        ]

@@ -18,13 +18,21 @@ LOOPBACK = Address("127.0.0.1", 50051)
 #: More threads or concurrent computations than this are a typing error, not a machine.
 _MAX_THREADS = 1024
 
+#: Rows of one run, and rows that wait: beyond these, memory goes and nothing is gained.
+_MAX_BATCH = 1024
+_MAX_QUEUE = 65_536
+
+_MAX_DELAY_US = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class CloudConfig:
     """Everything that decides how the cloud serves.
 
     threads: ONNX Runtime threads within one computation. workers: concurrent computations.
-    max_rows: most samples in one frame. drain_seconds: how long a stop waits for requests in flight.
+    max_rows: most samples in one frame. max_batch: most samples in one run of the graph, of whatever frames.
+    max_delay_us: microseconds that a batch is held back for more; 0 never. max_queue: most samples that wait.
+    drain_seconds: how long a stop waits for requests in flight.
 
     Raises:
         ConfigError: a value is out of range.
@@ -35,17 +43,23 @@ class CloudConfig:
     threads: int = 1
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     max_rows: int = MAX_ROWS
+    max_batch: int = 16
+    max_delay_us: int = 0
+    max_queue: int = 256
     drain_seconds: float = 10.0
     log_level: str = "info"
 
     def __post_init__(self) -> None:
-        for name, value, most in (
-            ("threads", self.threads, _MAX_THREADS),
-            ("workers", self.workers, _MAX_THREADS),
-            ("max-rows", self.max_rows, MAX_ROWS),
+        for name, value, least, most in (
+            ("threads", self.threads, 1, _MAX_THREADS),
+            ("workers", self.workers, 1, _MAX_THREADS),
+            ("max-rows", self.max_rows, 1, MAX_ROWS),
+            ("max-batch", self.max_batch, 1, _MAX_BATCH),
+            ("max-delay-us", self.max_delay_us, 0, _MAX_DELAY_US),
+            ("max-queue", self.max_queue, self.max_rows, _MAX_QUEUE),  # or a valid request could never enter
         ):
-            if not 1 <= value <= most:
-                raise ConfigError(f"--{name} must be from 1 to {most}, got {value}")
+            if not least <= value <= most:
+                raise ConfigError(f"--{name} must be from {least} to {most}, got {value}")
         if not 0.0 <= self.drain_seconds <= 3600.0:  # refuses NaN too
             raise ConfigError(f"--drain-seconds must be from 0 to 3600, got {self.drain_seconds}")
         if self.log_level not in LOG_LEVELS:

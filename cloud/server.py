@@ -69,7 +69,15 @@ class CloudServer:
         bundle = Bundle.load(config.bundle)
         options = _options(max_request_bytes(bundle.manifest.uplink, config.max_rows))
         check_free(config.listen)
-        body = Body(bundle, threads=config.threads, workers=config.workers, max_rows=config.max_rows)
+        body = Body(
+            bundle,
+            threads=config.threads,
+            workers=config.workers,
+            max_rows=config.max_rows,
+            max_batch=config.max_batch,
+            max_queue=config.max_queue,
+            max_delay_us=config.max_delay_us,
+        )
         servicer = Servicer(bundle, body, max_rows=config.max_rows)
         server = grpc.aio.server(options=options)
         watch = await _add_services(server, servicer)

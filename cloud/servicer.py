@@ -17,7 +17,7 @@ from protos.splitwire_pb2_grpc import SplitInferenceServicer
 from protos.status import status_from_error
 from splitwire import __version__
 from splitwire.bundle import Bundle
-from splitwire.errors import BundleMismatch, CloudUnavailable
+from splitwire.errors import BundleMismatch, CloudBusy, CloudUnavailable
 
 __all__ = ["Servicer"]
 
@@ -27,6 +27,10 @@ _DescribeContext: TypeAlias = "grpc.aio.ServicerContext[pb.DescribeRequest, pb.D
 _EXPLANATION_CHARS = 500
 
 _DRAINING = "the cloud is shutting down"
+
+#: What gRPC's retry policies obey (https://github.com/grpc/proposal/blob/master/A6-client-retries.md): about
+#: the time in which a full queue empties.
+_PUSHBACK = (("grpc-retry-pushback-ms", "200"),)
 _NO_REQUEST = f"expected a message of type {pb.ForwardRequest.DESCRIPTOR.full_name}"
 
 _log = logging.getLogger(__name__)
@@ -53,7 +57,8 @@ class Servicer(SplitInferenceServicer):
                 raise CloudUnavailable(_DRAINING)
             return await self._compute(request, arrived_ns)
         except Exception as error:
-            await context.abort(*_refusal(request, error))
+            pushback = _PUSHBACK if isinstance(error, CloudBusy) else ()
+            await context.abort(*_refusal(request, error), trailing_metadata=pushback)
 
     async def ForwardStream(  # type: ignore[override]  # noqa: N802  # the stub knows only iterators
         self, _: AsyncIterator[pb.ForwardRequest], context: Context

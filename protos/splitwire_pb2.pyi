@@ -144,7 +144,9 @@ Global___ForwardReply: _TypeAlias = ForwardReply  # noqa: Y015
 
 @_typing.final
 class Timings(_message.Message):
-    """Where the server's time went, in microseconds."""
+    """Where the server's time went, in microseconds. Requests are computed in batches: all but queue_us
+    are those of the whole batch, since its replies are ready together.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -61,7 +61,8 @@ class SplitInferenceServicer:
 
         Status: FAILED_PRECONDITION when the request names another bundle, INVALID_ARGUMENT when its
         frame is refused, DEADLINE_EXCEEDED when it was already dead before its computation began,
-        UNAVAILABLE when the server is draining.
+        RESOURCE_EXHAUSTED when too many requests wait already (trailing metadata grpc-retry-pushback-ms
+        then says how long to stay away), UNAVAILABLE when the server is draining.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

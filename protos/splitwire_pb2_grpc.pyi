@@ -38,7 +38,8 @@ class SplitInferenceStub:
 
     Status: FAILED_PRECONDITION when the request names another bundle, INVALID_ARGUMENT when its
     frame is refused, DEADLINE_EXCEEDED when it was already dead before its computation began,
-    UNAVAILABLE when the server is draining.
+    RESOURCE_EXHAUSTED when too many requests wait already (trailing metadata grpc-retry-pushback-ms
+    then says how long to stay away), UNAVAILABLE when the server is draining.
     """
     ForwardStream: _grpc.StreamStreamMultiCallable[_splitwire_pb2.ForwardRequest, _splitwire_pb2.ForwardReply]
     """The same over one long-lived stream. Replies are identified by `id` and may come in any order.
@@ -57,7 +58,8 @@ class SplitInferenceAsyncStub(SplitInferenceStub):
 
     Status: FAILED_PRECONDITION when the request names another bundle, INVALID_ARGUMENT when its
     frame is refused, DEADLINE_EXCEEDED when it was already dead before its computation began,
-    UNAVAILABLE when the server is draining.
+    RESOURCE_EXHAUSTED when too many requests wait already (trailing metadata grpc-retry-pushback-ms
+    then says how long to stay away), UNAVAILABLE when the server is draining.
     """
     ForwardStream: _aio.StreamStreamMultiCallable[_splitwire_pb2.ForwardRequest, _splitwire_pb2.ForwardReply]  # type: ignore[assignment]
     """The same over one long-lived stream. Replies are identified by `id` and may come in any order.
@@ -79,7 +81,8 @@ class SplitInferenceServicer(metaclass=_abc_1.ABCMeta):
 
         Status: FAILED_PRECONDITION when the request names another bundle, INVALID_ARGUMENT when its
         frame is refused, DEADLINE_EXCEEDED when it was already dead before its computation began,
-        UNAVAILABLE when the server is draining.
+        RESOURCE_EXHAUSTED when too many requests wait already (trailing metadata grpc-retry-pushback-ms
+        then says how long to stay away), UNAVAILABLE when the server is draining.
         """
 
     @_abc_1.abstractmethod

@@ -41,9 +41,12 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(path: Path, *, port: int = 0, workers: int = 2, max_rows: int = 8) -> Iterator[Serving]:
+def serving(
+    path: Path, *, port: int = 0, workers: int = 2, max_rows: int = 8, max_queue: int = 256
+) -> Iterator[Serving]:
     """Serve the bundle at `path` on a free port, from an event loop in a thread of its own."""
-    config = CloudConfig(path, Address("127.0.0.1", port), workers=workers, max_rows=max_rows)
+    address = Address("127.0.0.1", port)
+    config = CloudConfig(path, address, workers=workers, max_rows=max_rows, max_queue=max_queue)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -1,6 +1,7 @@
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,14 +9,14 @@ import pytest
 from cloud.body import Body, Computed
 from splitwire.bundle import Bundle
 from splitwire.engine import Engine
-from splitwire.errors import DeadlineExceeded, FrameError, ShapeMismatch
-from splitwire.frame import Frame, decode, encode
+from splitwire.errors import CloudUnavailable, DeadlineExceeded, FrameError, PayloadTooLarge, ShapeMismatch
+from splitwire.frame import Frame, decode, encode, max_payload_bytes
 from tests.cloud.serving import make_symbols
 
 
 @pytest.fixture(scope="module")
 def body(tiny_bundle: Bundle) -> Iterator[Body]:
-    with Body(tiny_bundle, threads=1, workers=2, max_rows=4) as body:
+    with Body(tiny_bundle, threads=1, workers=2, max_rows=4, max_batch=4, max_queue=64) as body:
         yield body
 
 
@@ -25,6 +26,12 @@ def _frame(bundle: Bundle, *, rows: int = 1, seed: int = 0) -> Frame:
 
 def _forward(body: Body, frame: Frame, *, expires_ns: int | None = None) -> Computed:
     return asyncio.run(body.forward(frame, arrived_ns=time.perf_counter_ns(), expires_ns=expires_ns))
+
+
+async def _all_at_once(body: Body, frames: Sequence[Frame]) -> list[Computed | BaseException]:
+    now = time.perf_counter_ns()
+    waiting = (body.forward(frame, arrived_ns=now) for frame in frames)
+    return await asyncio.gather(*waiting, return_exceptions=True)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4])
@@ -40,15 +47,55 @@ def test_every_stage_is_timed(tiny_bundle: Bundle, body: Body) -> None:
 
 
 def test_concurrent_frames_do_not_mix(tiny_bundle: Bundle, body: Body) -> None:
-    async def all_at_once() -> list[Computed]:
-        now = time.perf_counter_ns()
-        frames = (_frame(tiny_bundle, seed=seed) for seed in range(50))
-        return await asyncio.gather(*(body.forward(frame, arrived_ns=now) for frame in frames))
-
+    frames = [_frame(tiny_bundle, seed=seed) for seed in range(50)]
     engine = Engine(tiny_bundle.graph("body"))
-    for seed, computed in enumerate(asyncio.run(all_at_once())):
+    for seed, computed in enumerate(asyncio.run(_all_at_once(body, frames))):
         expected = encode(engine.run(make_symbols(tiny_bundle, seed=seed)), tiny_bundle.manifest.downlink)
+        assert isinstance(computed, Computed)
         assert computed.frame == expected
+
+
+def test_what_waits_for_the_worker_is_one_batch(slow_bundle: Bundle) -> None:
+    frames = [_frame(slow_bundle, seed=seed) for seed in range(5)]
+    with Body(slow_bundle, threads=1, workers=1, max_rows=4, max_batch=4, max_queue=64) as body:
+        computed = asyncio.run(_all_at_once(body, frames))
+    assert len({one.compute_ns for one in computed if isinstance(one, Computed)}) == 2, "a batch has one time"
+    engine = Engine(slow_bundle.graph("body"))
+    for seed, one in enumerate(computed):
+        expected = encode(engine.run(make_symbols(slow_bundle, seed=seed)), slow_bundle.manifest.downlink)
+        assert isinstance(one, Computed)
+        assert one.frame == expected
+
+
+def test_a_refused_frame_in_a_batch_fails_alone(tiny_bundle: Bundle) -> None:
+    frames = [_frame(tiny_bundle, seed=seed) for seed in range(6)]
+    frames[2] = replace(frames[2], payload=frames[2].payload + b"x")
+    frames[4] = replace(frames[4], shape=(5, *frames[4].shape[1:]))
+
+    with Body(tiny_bundle, threads=1, workers=1, max_rows=4, max_batch=16, max_queue=64) as body:
+        answers = asyncio.run(_all_at_once(body, frames))
+    assert [isinstance(answer, Computed) for answer in answers] == [True, True, False, True, False, True]
+    assert isinstance(answers[2], FrameError)
+    assert isinstance(answers[4], PayloadTooLarge)
+
+
+@pytest.mark.parametrize("max_batch", [1, 2, 3])
+def test_a_frame_of_more_rows_than_a_batch_is_run_in_pieces(tiny_bundle: Bundle, max_batch: int) -> None:
+    with Body(tiny_bundle, threads=1, workers=2, max_rows=4, max_batch=max_batch, max_queue=4) as body:
+        computed = _forward(body, _frame(tiny_bundle, rows=4))
+    expected = Engine(tiny_bundle.graph("body")).run(make_symbols(tiny_bundle, rows=4))
+    np.testing.assert_array_equal(decode(computed.frame, tiny_bundle.manifest.downlink), expected)
+
+
+def test_what_will_be_refused_takes_the_room_that_it_may_hold(tiny_bundle: Bundle, body: Body) -> None:
+    frame = _frame(tiny_bundle, rows=2)
+    assert body._weigh(frame) == 2
+    assert body._weigh(replace(frame, shape=())) == 4
+    assert body._weigh(replace(frame, shape=(2**32 - 1, *frame.shape[1:]))) == 4
+    assert body._weigh(replace(frame, shape=(0, *frame.shape[1:]))) == 4
+    most = max_payload_bytes(tiny_bundle.manifest.uplink, 2)
+    assert body._weigh(replace(frame, payload=bytes(most))) == 2
+    assert body._weigh(replace(frame, payload=bytes(most + 1))) == 4
 
 
 def test_more_rows_than_allowed_are_refused(tiny_bundle: Bundle, body: Body) -> None:
@@ -66,13 +113,12 @@ def test_an_expired_frame_is_not_even_decoded(body: Body, tiny_bundle: Bundle) -
 
 def test_a_lone_brief_frame_needs_no_worker(tiny_bundle: Bundle) -> None:
     """With the pool closed, what would need a worker fails."""
-    with Body(tiny_bundle, threads=1, workers=1, max_rows=4) as body:
-        expected = _forward(
-            body, _frame(tiny_bundle)
-        ).frame  # by a worker: how long it takes is not known yet
+    with Body(tiny_bundle, threads=1, workers=1, max_rows=4, max_batch=4, max_queue=64) as body:
+        # By a worker: how long it takes is not known yet.
+        expected = _forward(body, _frame(tiny_bundle)).frame
         body.close()
         assert _forward(body, _frame(tiny_bundle)).frame == expected
-        with pytest.raises(RuntimeError):
+        with pytest.raises(CloudUnavailable):
             _forward(body, _frame(tiny_bundle, rows=2))
 
         async def beside_another() -> Computed:
@@ -83,7 +129,7 @@ def test_a_lone_brief_frame_needs_no_worker(tiny_bundle: Bundle) -> None:
             finally:
                 body._in_flight -= 1
 
-        with pytest.raises(RuntimeError):
+        with pytest.raises(CloudUnavailable):
             asyncio.run(beside_another())
         assert _forward(body, _frame(tiny_bundle)).frame == expected
 
@@ -92,8 +138,8 @@ def test_a_frame_that_would_take_long_needs_a_worker(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cloud.body._BRIEF_NS", 0)
-    with Body(tiny_bundle, threads=1, workers=1, max_rows=4) as body:
+    with Body(tiny_bundle, threads=1, workers=1, max_rows=4, max_batch=4, max_queue=64) as body:
         _forward(body, _frame(tiny_bundle))
         body.close()
-        with pytest.raises(RuntimeError):
+        with pytest.raises(CloudUnavailable):
             _forward(body, _frame(tiny_bundle))

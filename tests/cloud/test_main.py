@@ -1,8 +1,10 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from cloud.__main__ import main
+from cloud.config import CloudConfig
 from splitwire import __version__
 
 
@@ -11,7 +13,7 @@ def test_help_names_every_option_and_fits_a_page(capsys: pytest.CaptureFixture[s
         main(["--help"])
     assert ended.value.code == 0
     page = capsys.readouterr().out
-    for option in ("bundle", "listen", "threads", "workers", "max-rows", "drain-seconds", "log-level"):
+    for option in (field.name.replace("_", "-") for field in fields(CloudConfig)):
         assert f"--{option}" in page
     assert max(len(line) for line in page.splitlines()) <= 100
 
@@ -47,6 +49,7 @@ def test_what_argparse_refuses_is_one_line(
         (["--bundle", "nothing/here"], "nothing/here"),
         (["--bundle", "x", "--listen", "localhost"], "HOST:PORT"),
         (["--bundle", "x", "--threads", "0"], "--threads"),
+        (["--bundle", "x", "--max-rows", "32", "--max-queue", "31"], "--max-queue"),
         (["--bundle", "x", "--drain-seconds", "nan"], "--drain-seconds"),
     ],
 )

@@ -108,11 +108,37 @@ def test_a_quick_answer_overtakes_a_slow_one(slow_cloud: Serving, slow_bundle: B
 def test_a_request_that_expires_in_the_queue_is_answered_so(slow_cloud: Serving, slow_bundle: Bundle) -> None:
     stream = StreamClient(slow_cloud.stub)
     stream.send(make_request(slow_bundle, id=1), make_request(slow_bundle, id=2, timeout_ms=1))
-    first, second = stream.receive(), stream.receive()
+    first, second = sorted((stream.receive(), stream.receive()), key=lambda reply: reply.id)
     assert (first.id, first.WhichOneof("result")) == (1, "frame")
     assert (second.id, second.error.code) == (2, grpc.StatusCode.DEADLINE_EXCEEDED.value[0])
     assert "may wait 1 ms" in second.error.message
     stream.half_close()
+
+
+def test_what_comes_to_a_full_queue_is_refused_at_once(slow_bundle: Bundle) -> None:
+    with serving(slow_bundle.path, workers=1, max_rows=8, max_queue=8) as cloud:
+        stream = StreamClient(cloud.stub)
+        stream.send(*(make_request(slow_bundle, id=i, rows=4) for i in range(1, 5)))
+        refused = (
+            stream.receive()
+        )  # 16 rows: one that is computed, and two that wait, are all there is room for
+        assert refused.error.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+        assert "the cloud's queue holds 8 rows" in refused.error.message
+        _assert_pushback(cloud, make_request(slow_bundle, rows=8))
+        stream.half_close()
+        answered = {reply.id for reply in stream.receive_rest() if reply.HasField("frame")}
+        assert answered == {1, 2, 3, 4} - {refused.id}
+        assert cloud.stub.Forward(make_request(slow_bundle, rows=8), timeout=PATIENCE).HasField("frame")
+
+
+def _assert_pushback(cloud: Serving, request: pb.ForwardRequest) -> None:
+    """The call is refused as busy, and its status says how long to stay away."""
+    with pytest.raises(grpc.RpcError) as caught:
+        cloud.stub.Forward(request, timeout=PATIENCE)
+    error = caught.value
+    assert isinstance(error, grpc.Call)
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert int(dict(error.trailing_metadata() or ())["grpc-retry-pushback-ms"]) > 0
 
 
 def test_a_client_that_goes_away_leaves_a_server_that_serves(
