@@ -25,8 +25,8 @@ class Teacher:
 
     path: a run's checkpoint, torchvision's state dict, or a bundle.
 
-    Its memory layout is the images'. It sees each image as the student does, crop and flip included, so its answers cannot be kept from one
-    epoch to the next.
+    Its memory layout is the images'. It sees each image as the student does, crop and flip included, so its
+    answers cannot be kept from one epoch to the next.
 
     Raises:
         WeightsError: none of these, or one for other classes or images.

@@ -4,7 +4,7 @@ import pytest
 
 from edge.replica import Replica
 from edge.replicas import Replicas
-from splitwire.errors import BundleMismatch, CloudRejected, CloudUnavailable, DeadlineExceeded
+from splitwire.errors import BundleMismatch, CloudBusy, CloudRejected, CloudUnavailable, DeadlineExceeded
 from tests.edge.test_replica import FRAME, PATIENCE, Fickle
 
 
@@ -65,3 +65,14 @@ def test_one_that_is_well_is_enough() -> None:
     clients[1].error = BundleMismatch("other")
     with pytest.raises((CloudUnavailable, BundleMismatch)):
         replicas.check(time.monotonic() + PATIENCE)
+
+
+def test_a_busy_one_passes_the_request_on_and_keeps_its_turn() -> None:
+    clients, replicas = make(2)
+    clients[0].error = CloudBusy("full")
+    ask(replicas, 6)
+    assert [client.asked for client in clients] == [3, 6]
+    clients[1].error = CloudBusy("full")
+    with pytest.raises(CloudBusy):
+        ask(replicas)
+    assert replicas.fault is None, "it is there, and may have room for the next"

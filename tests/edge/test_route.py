@@ -9,6 +9,7 @@ from edge.route import LocalRoute, Routes, SplitRoute
 from splitwire.bundle import Bundle
 from splitwire.errors import (
     BundleMismatch,
+    CloudBusy,
     CloudError,
     CloudRejected,
     CloudUnavailable,
@@ -72,6 +73,7 @@ def test_both_routes_give_the_same_symbols(tiny_bundle: Bundle, cloud: Scripted,
     [
         (CloudUnavailable("gone"), "cloud-unavailable"),
         (DeadlineExceeded("late"), "deadline-exceeded"),
+        (CloudBusy("full"), "cloud-busy"),
         (BundleMismatch("other"), "bundle-mismatch"),
         (CloudRejected("no"), "bad-cloud-reply"),
         (CorruptPayload("garbled"), "bad-cloud-reply"),
