@@ -1,5 +1,6 @@
 """HOST:PORT, as every program's options give it."""
 
+import ipaddress
 from dataclasses import dataclass
 
 from splitwire.errors import ConfigError
@@ -28,6 +29,14 @@ class Address:
         if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
             raise ConfigError(f"a port is a number from 0 to 65535, got {port!r} in {text!r}")
         return cls(bare, int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nothing but this machine reaches it. Of names, only `localhost` says so."""
+        try:
+            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -1,11 +1,14 @@
 """What the command lines of all programs have in common."""
 
 import argparse
-from typing import NoReturn
+from dataclasses import fields
+from typing import Any, NoReturn, TypeVar
 
 from splitwire import __version__
 
-__all__ = ["LOG_LEVELS", "Parser"]
+__all__ = ["LOG_LEVELS", "Parser", "take"]
+
+_T = TypeVar("_T")
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -26,3 +29,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def take(kind: type[_T], options: dict[str, Any]) -> _T:
+    """The dataclass `kind`, of the options that its fields name; they are removed from `options`."""
+    return kind(**{field.name: options.pop(field.name) for field in fields(kind)})  # type: ignore[arg-type]

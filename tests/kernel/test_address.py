@@ -38,3 +38,13 @@ def test_what_is_no_port_says_what_one_is(port: str) -> None:
 def test_any_text_is_an_address_or_a_config_error(text: str) -> None:
     with contextlib.suppress(ConfigError):
         assert Address.parse(str(Address.parse(text))) == Address.parse(text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"])
+def test_loopback_is_reached_from_this_machine_alone(host: str) -> None:
+    assert Address.parse(f"{host}:1").is_loopback
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.7", "[::]", "cloud.example", "localhost.example"])
+def test_what_is_not_surely_loopback_is_not(host: str) -> None:
+    assert not Address.parse(f"{host}:1").is_loopback

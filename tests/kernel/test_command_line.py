@@ -1,7 +1,9 @@
+from dataclasses import dataclass
+
 import pytest
 
 from splitwire import __version__
-from splitwire.command_line import Parser
+from splitwire.command_line import Parser, take
 
 
 def parser() -> Parser:
@@ -33,3 +35,15 @@ def test_help_keeps_the_lines_of_its_texts() -> None:
 def test_options_are_not_abbreviated() -> None:
     with pytest.raises(SystemExit):
         parser().parse_args(["--num", "1"])
+
+
+@dataclass(frozen=True)
+class _Pair:
+    left: int
+    right: str | None
+
+
+def test_a_value_takes_its_fields_and_leaves_the_others() -> None:
+    options = {"left": 1, "middle": 2, "right": None}
+    assert take(_Pair, options) == _Pair(1, None)
+    assert options == {"middle": 2}
