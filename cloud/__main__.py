@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+import os
 import sys
 from pathlib import Path
 
 from cloud.config import CloudConfig
+from cloud.credentials import Credentials
 from cloud.server import serve
 from splitwire.address import Address
-from splitwire.command_line import LOG_LEVELS, Parser
+from splitwire.command_line import LOG_LEVELS, Parser, take
 from splitwire.errors import SplitwireError
 
 __all__ = ["main"]
@@ -23,15 +25,19 @@ Both sides must hold the same bundle: a request for another one is refused."""
 _EPILOG = """\
 examples:
   cloud --bundle models/cifar10
-  cloud --bundle models/cifar10 --listen 0.0.0.0:50051 --threads 4 --workers 2
+  cloud --bundle models/cifar10 --threads 4 --workers 2
   cloud --bundle models/cifar10 --max-batch 1              (every image is computed by itself)
   cloud --bundle models/cifar10 --listen 127.0.0.1:0       (the system chooses the port)
+  cloud --bundle models/cifar10 --listen 0.0.0.0:50051 \\
+    --tls-cert cloud.crt --tls-key cloud.key --tls-client-ca ca.crt --token-file tokens
 
 When it is ready it prints to stderr:  cloud: serving NAME DIGEST on HOST:PORT
 
 services:
-  splitwire.v1.SplitInference, grpc.health.v1.Health and server reflection, without encryption:
-  listen beyond loopback only in a network that you trust, or behind a proxy that speaks TLS.
+  splitwire.v1.SplitInference, grpc.health.v1.Health and server reflection. With tokens, a call of
+  any but Health shows one in its metadata: authorization: Bearer TOKEN. Without --token-file the
+  tokens are those of the environment variable SPLITWIRE_TOKEN, where it is set, one a line.
+  docs/security.md says how to make certificates, and what they protect.
 
 batching:
   What comes while every worker is busy waits, and is computed together, up to --max-batch images
@@ -51,7 +57,9 @@ exit status:
 def main(arguments: list[str] | None = None) -> int:
     parsed = vars(_parser().parse_args(arguments))
     try:
-        config = CloudConfig(**parsed | {"listen": Address.parse(parsed["listen"])})
+        parsed["token"] = os.environ.get("SPLITWIRE_TOKEN") if parsed["token_file"] is None else None
+        values = {"credentials": take(Credentials, parsed), "listen": Address.parse(parsed["listen"])}
+        config = CloudConfig(**parsed | values)
         logging.basicConfig(format="cloud: %(message)s", level=config.log_level.upper())
         asyncio.run(serve(config))
     except SplitwireError as error:
@@ -128,7 +136,23 @@ def _parser() -> Parser:
         metavar="LEVEL",
         help=f"{', '.join(LOG_LEVELS)}; debug names every refused request (default: %(default)s)",
     )
+    _add_credentials(parser)
     return parser
+
+
+def _add_credentials(parser: Parser) -> None:
+    for name, text in (
+        ("tls-cert", "certificate in PEM, shown to clients: with it, calls are encrypted"),
+        ("tls-key", "the certificate's private key in PEM"),
+        ("tls-client-ca", "clients must show a certificate of this authority (PEM)"),
+        ("token-file", "clients must show one of these tokens, one a line; read again when it changes"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=text)
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="listen beyond loopback without encryption and credentials, in a network that you trust",
+    )
 
 
 if __name__ == "__main__":

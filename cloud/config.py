@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cloud.credentials import Credentials
 from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS
 from splitwire.errors import ConfigError
@@ -33,9 +34,10 @@ class CloudConfig:
     max_rows: most samples in one frame. max_batch: most samples in one run of the graph, of whatever frames.
     max_delay_us: microseconds that a batch is held back for more; 0 never. max_queue: most samples that wait.
     drain_seconds: how long a stop waits for requests in flight.
+    credentials: who may call. insecure: others than this machine may call without any.
 
     Raises:
-        ConfigError: a value is out of range.
+        ConfigError: a value is out of range, or whoever is in the network could call.
     """
 
     bundle: Path
@@ -48,6 +50,8 @@ class CloudConfig:
     max_queue: int = 256
     drain_seconds: float = 10.0
     log_level: str = "info"
+    credentials: Credentials = field(default_factory=Credentials)
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         for name, value, least, most in (
@@ -64,3 +68,8 @@ class CloudConfig:
             raise ConfigError(f"--drain-seconds must be from 0 to 3600, got {self.drain_seconds}")
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"--log-level must be one of {', '.join(LOG_LEVELS)}, got {self.log_level!r}")
+        if not (self.insecure or self.listen.is_loopback or self.credentials.suffice):
+            raise ConfigError(
+                f"--listen {self.listen} can be reached from other machines: it needs --tls-cert and "
+                "--tls-key, with --token-file or --tls-client-ca; or --insecure"
+            )

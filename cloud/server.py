@@ -64,8 +64,10 @@ class CloudServer:
 
         Raises:
             BundleError: there is no such bundle, or it cannot be served.
-            ConfigError: the address cannot be listened on, or max-rows needs impossible messages.
+            ConfigError: the address cannot be listened on, a certificate, key or token cannot be used, or
+                max-rows needs impossible messages.
         """
+        transport, gates = config.credentials.transport(), config.credentials.gates()
         bundle = Bundle.load(config.bundle)
         options = _options(max_request_bytes(bundle.manifest.uplink, config.max_rows))
         check_free(config.listen)
@@ -79,9 +81,9 @@ class CloudServer:
             max_delay_us=config.max_delay_us,
         )
         servicer = Servicer(bundle, body, max_rows=config.max_rows)
-        server = grpc.aio.server(options=options)
+        server = grpc.aio.server(interceptors=gates, options=options)
         watch = await _add_services(server, servicer)
-        address = Address(config.listen.host, _bind(server, config.listen))
+        address = Address(config.listen.host, _bind(server, config.listen, transport))
         await server.start()
         return cls(bundle, address, server, servicer, watch, body)
 
@@ -171,8 +173,10 @@ async def _add_services(server: grpc.aio.Server, servicer: Servicer) -> health.a
     return watch
 
 
-def _bind(server: grpc.aio.Server, address: Address) -> int:
+def _bind(server: grpc.aio.Server, address: Address, transport: grpc.ServerCredentials | None) -> int:
     try:
-        return server.add_insecure_port(str(address))
+        if transport is None:
+            return server.add_insecure_port(str(address))
+        return server.add_secure_port(str(address), transport)
     except RuntimeError as error:  # taken between the check and now
         raise ConfigError(f"cannot listen on {address}: {error}") from None

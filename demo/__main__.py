@@ -1,5 +1,6 @@
 """`make demo`: cloud and edge as two processes, and images classified over REST."""
 
+import argparse
 import contextlib
 import http.client
 import json
@@ -40,10 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _services(options.bundle.resolve(), options.cloud, options.edge or _usual_address()) as (
-            url,
-            children,
-        ):
+        with _services(options) as (url, children):
             failed = _show(url, options.images)
             if not options.once:
                 _stay(url, options.images[0], children)
@@ -66,13 +64,15 @@ def _usual_address() -> str:
 
 
 @contextlib.contextmanager
-def _services(bundle: Path, cloud: str, edge: str) -> Iterator[tuple[str, list[Child]]]:
+def _services(options: argparse.Namespace) -> Iterator[tuple[str, list[Child]]]:
     """Run both; the edge's URL, once it is ready, and the processes. Stops them at the end."""
     children: list[Child] = []
+    common = ["--bundle", str(options.bundle.resolve()), *(["--insecure"] if options.insecure else [])]
     try:
-        children.append(Child("cloud", ["--bundle", str(bundle), "--listen", cloud]))
+        children.append(Child("cloud", [*common, "--listen", options.cloud]))
         address = children[0].wait_ready()
-        children.append(Child("edge", ["--bundle", str(bundle), "--cloud", address, "--listen", edge]))
+        listen = options.edge or _usual_address()
+        children.append(Child("edge", [*common, "--cloud", address, "--listen", listen]))
         url = children[1].wait_ready()
         _wait_until_ready(url, children)
         yield url, children
@@ -145,6 +145,7 @@ def _parser() -> Parser:
         metavar="HOST:PORT",
         help=f"where the edge listens (default: port {_USUAL_PORT}, or a free one where that is taken)",
     )
+    add("--insecure", action="store_true", help="let both listen beyond loopback, without any credentials")
     return parser
 
 

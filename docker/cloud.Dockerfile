@@ -30,4 +30,5 @@ USER 65532:65532
 EXPOSE 50051
 HEALTHCHECK --interval=5s --timeout=4s --start-period=20s CMD ["python", "/opt/splitwire/health.py"]
 ENTRYPOINT ["cloud", "--bundle", "/bundle"]
+# Beyond loopback it wants credentials, or --insecure, beside this: docs/security.md.
 CMD ["--listen", "0.0.0.0:50051"]

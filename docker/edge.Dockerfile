@@ -30,4 +30,5 @@ USER 65532:65532
 EXPOSE 8000
 HEALTHCHECK --interval=5s --timeout=4s --start-period=20s CMD ["python", "/opt/splitwire/health.py"]
 ENTRYPOINT ["edge", "--bundle", "/bundle"]
+# Beyond loopback it wants credentials, or --insecure, beside this: docs/security.md.
 CMD ["--cloud", "cloud:50051", "--listen", "0.0.0.0:8000"]

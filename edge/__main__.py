@@ -1,13 +1,16 @@
 """The `edge` command: parse, build, run."""
 
 import logging
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from edge.config import FALLBACKS, EdgeConfig
+from edge.credentials import CloudCredentials, Credentials
 from edge.server import serve
 from splitwire.address import Address
-from splitwire.command_line import LOG_LEVELS, Parser
+from splitwire.command_line import LOG_LEVELS, Parser, take
 from splitwire.errors import SplitwireError
 
 __all__ = ["main"]
@@ -22,16 +25,19 @@ milliseconds went and how many bytes travelled. Both sides must hold the same bu
 _EPILOG = """\
 examples:
   edge --bundle models/cifar10
-  edge --bundle models/cifar10 --cloud 10.0.0.7:50051 --listen 0.0.0.0:8000 --deadline-ms 500
+  edge --bundle models/cifar10 --cloud 10.0.0.7:50051 --deadline-ms 500
   edge --bundle models/cifar10 --cloud 10.0.0.7:50051 10.0.0.8:50051
+  edge --bundle models/cifar10 --cloud cloud.example:50051 --listen 0.0.0.0:8000 --token-file tokens \\
+    --tls-cert rest.crt --tls-key rest.key --cloud-token-file cloud-tokens \\
+    --cloud-ca ca.crt --cloud-cert edge.crt --cloud-key edge.key
   curl -F image=@cat.jpg localhost:8000/classify
   curl --data-binary @cat.jpg -H 'Content-Type: image/jpeg' 'localhost:8000/classify?top_k=3'
   curl -F image=@cat.jpg -H 'X-Deadline-Ms: 200' localhost:8000/classify
 
 When it is ready it prints to stderr:  edge: serving NAME DIGEST on http://HOST:PORT
-It starts without a cloud too, and finds it when it comes (back): /readyz says whether it is there.
-Until then, and whenever the cloud does not answer in time, the edge runs all layers itself: the same
-answer, whose `route` says local, and `reason` why.
+It is https with --tls-cert. It starts without a cloud too, and finds it when it comes (back): /readyz
+says whether it is there. Until then, and whenever the cloud does not answer in time, the edge runs all
+layers itself: the same answer, whose `route` says local, and `reason` why.
 
 routes:
   POST /classify     one image (JPEG, PNG, WebP) as multipart field `image` or as the body itself
@@ -39,6 +45,12 @@ routes:
   GET  /readyz       images are classified: with a cloud (route split) or without (local)
   GET  /model        labels, split plan, boundaries, preprocessing, measured accuracy
   GET  /docs         all of this, to read and to try; /openapi.json for machines
+
+credentials:
+  With tokens, a request for anything but /healthz and /readyz shows one: Authorization: Bearer TOKEN.
+  Token files have one token a line. Without them the tokens are those of the environment variables
+  SPLITWIRE_TOKEN (shown by clients) and SPLITWIRE_CLOUD_TOKEN (shown to the cloud), where set.
+  docs/security.md says how to make certificates, and what they protect.
 
 stopping:
   SIGTERM or SIGINT (Ctrl-C) finishes the requests in flight. A second signal ends the process.
@@ -51,14 +63,24 @@ exit status:
 def main(arguments: list[str] | None = None) -> int:
     parsed = vars(_parser().parse_args(arguments))
     try:
-        clouds = tuple(map(Address.parse, parsed.pop("cloud")))
-        config = EdgeConfig(**parsed | {"cloud": clouds, "listen": Address.parse(parsed["listen"])})
+        addresses = {
+            "cloud": tuple(map(Address.parse, parsed["cloud"])),
+            "listen": Address.parse(parsed["listen"]),
+        }
+        config = EdgeConfig(**_with_credentials(parsed) | addresses)
         logging.basicConfig(format="edge: %(message)s", level=config.log_level.upper())
         serve(config)
     except SplitwireError as error:
         print(f"edge: error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _with_credentials(parsed: dict[str, Any]) -> dict[str, Any]:
+    for token, variable in (("token", "SPLITWIRE_TOKEN"), ("cloud_token", "SPLITWIRE_CLOUD_TOKEN")):
+        parsed[token] = os.environ.get(variable) if parsed[f"{token}_file"] is None else None
+    values = {"credentials": take(Credentials, parsed), "cloud_credentials": take(CloudCredentials, parsed)}
+    return parsed | values
 
 
 def _parser() -> Parser:
@@ -99,7 +121,36 @@ def _parser() -> Parser:
         default=defaults.log_level,
         help="debug also names every request (default: %(default)s)",
     )
+    _add_credentials(parser)
     return parser
+
+
+def _add_credentials(parser: Parser) -> None:
+    add = parser.add_argument
+    for name, text in (
+        ("tls-cert", "certificate in PEM, shown to clients: with it, REST is https"),
+        ("tls-key", "the certificate's private key in PEM"),
+        ("token-file", "clients must show one of these tokens, one a line; read again when it changes"),
+        (
+            "cloud-ca",
+            "the cloud must show a certificate of this authority (PEM): with it, calls are encrypted",
+        ),
+        ("cloud-cert", "certificate in PEM, shown to the cloud"),
+        ("cloud-key", "that certificate's private key in PEM"),
+        ("cloud-token-file", "the first of these tokens is shown to the cloud; read again when it changes"),
+    ):
+        add(f"--{name}", type=Path, metavar="FILE", help=text)
+    add(
+        "--cloud-name",
+        metavar="NAME",
+        help="whom the cloud's certificate names (default: the host of --cloud)",
+    )
+    add(
+        "--insecure",
+        action="store_true",
+        help="in a network that you trust: listen beyond loopback without tokens, "
+        "and send the cloud's in the clear",
+    )
 
 
 if __name__ == "__main__":

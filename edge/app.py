@@ -16,6 +16,7 @@ from edge.body import read_image
 from edge.classification import Classification
 from edge.config import MAX_DEADLINE_MS, EdgeConfig
 from edge.documents import IMAGE_BODIES, Health, Model, Ready, model_of, problem_responses
+from edge.gate import Gate
 from edge.pipeline import Pipeline
 from edge.problems import handle_problems, kind_of
 from edge.readiness import Readiness
@@ -35,7 +36,11 @@ Every error is an RFC 9457 document of type `application/problem+json`."""
 
 
 def make_app(config: EdgeConfig, pipeline: Pipeline) -> FastAPI:
-    """The ASGI application. When it shuts down it closes the pipeline's cloud client."""
+    """The ASGI application. When it shuts down it closes the pipeline's cloud client.
+
+    Raises:
+        ConfigError: the tokens of its clients cannot be used.
+    """
     admission = Admission(config.max_concurrency)
 
     @asynccontextmanager
@@ -46,6 +51,9 @@ def make_app(config: EdgeConfig, pipeline: Pipeline) -> FastAPI:
 
     app = FastAPI(title="Splitwire edge", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
     handle_problems(app)
+    tokens = config.credentials.tokens()
+    if tokens is not None:
+        app.add_middleware(Gate, tokens=tokens)
     _add_classify(app, config, pipeline, admission)
     _add_status(app, config, pipeline)
     return app
@@ -88,7 +96,9 @@ def _add_status(app: FastAPI, config: EdgeConfig, pipeline: Pipeline) -> None:
         """Whether the process is alive."""
         return Health("ok")
 
-    @app.get("/readyz", responses=problem_responses(problems.CLOUD_UNAVAILABLE, problems.OTHER_BUNDLE))
+    faults = (problems.CLOUD_UNAVAILABLE, problems.CLOUD_REFUSED, problems.OTHER_BUNDLE)
+
+    @app.get("/readyz", responses=problem_responses(*faults))
     async def readyz() -> Ready:
         """Whether an image would be classified, and how: by a cloud that serves the same bundle, or here."""
         try:
@@ -99,7 +109,7 @@ def _add_status(app: FastAPI, config: EdgeConfig, pipeline: Pipeline) -> None:
             return Ready("ready", digest, clouds, "local", kind_of(error).name)
         return Ready("ready", digest, clouds, "split", None)
 
-    @app.get("/model")
+    @app.get("/model", responses=problem_responses(problems.UNAUTHENTICATED))
     async def model() -> Model:
         """What is served: labels, plan, boundaries, preprocessing, measured accuracy and bytes."""
         return model_document

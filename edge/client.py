@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from edge.access import PLAIN, CloudAccess
 from edge.connection import Connection
 from protos import splitwire_pb2 as pb
 from protos.convert import frame_from_message, frame_to_message
@@ -53,12 +54,21 @@ class Reply:
 class CloudClient:
     """Any number of threads may call `forward`; one connection serves them all.
 
-    target: HOST:PORT. digest: the bundle's. uplink, downlink: its boundaries.
+    target: HOST:PORT. digest: the bundle's. uplink, downlink: its boundaries. access: how it is reached.
     Nothing is opened before the first call, so that an edge starts without a cloud.
     """
 
-    def __init__(self, target: str, digest: bytes, *, uplink: BoundarySpec, downlink: BoundarySpec) -> None:
+    def __init__(
+        self,
+        target: str,
+        digest: bytes,
+        *,
+        uplink: BoundarySpec,
+        downlink: BoundarySpec,
+        access: CloudAccess = PLAIN,
+    ) -> None:
         self.target = target
+        self._access = access
         self._digest = digest
         self._uplink = uplink
         self._downlink = downlink
@@ -76,6 +86,7 @@ class CloudClient:
             CloudUnavailable: unreachable, or it went away.
             DeadlineExceeded: reached, but it did not answer in time.
             BundleMismatch: it serves another bundle.
+            CloudRefused: it does not accept what the edge shows.
             CloudRejected: it refused the frame.
             CorruptPayload: the reply's frame names an unknown packing.
         """
@@ -85,7 +96,7 @@ class CloudClient:
         """Return if the cloud answers and serves the same bundle.
 
         Raises:
-            CloudUnavailable, BundleMismatch: as `forward`.
+            CloudUnavailable, CloudRefused, BundleMismatch: as `forward`.
         """
         serves = self._attempt(lambda connection: connection.describe(deadline), deadline).bundle_digest
         if serves != self._digest:
@@ -124,7 +135,9 @@ class CloudClient:
                 return self._connection, False
             if self._closed:
                 raise CloudUnavailable("the edge is shutting down")
-            self._connection = Connection(self.target, max_message_bytes=self._max_message_bytes)
+            self._connection = Connection(
+                self.target, max_message_bytes=self._max_message_bytes, access=self._access
+            )
             return self._connection, True
 
     def _exchange(self, connection: Connection, frame: Frame, deadline: float) -> Reply:

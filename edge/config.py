@@ -1,8 +1,9 @@
 """What the edge is told on its command line, as one validated value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge.credentials import CloudCredentials, Credentials
 from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS
 from splitwire.errors import ConfigError
@@ -27,9 +28,11 @@ class EdgeConfig:
     threads: ONNX Runtime threads within one graph. deadline_ms: most milliseconds from a request's
     last byte to its answer. max_image_bytes: of the image file. max_concurrency: images
     classified at a time; others wait.
+    credentials: who may call. cloud_credentials: what the cloud is shown. insecure: neither is needed.
 
     Raises:
-        ConfigError: a value is out of range.
+        ConfigError: a value is out of range, whoever is in the network could call, or a token would be
+            sent there in the clear.
     """
 
     bundle: Path
@@ -41,6 +44,9 @@ class EdgeConfig:
     max_image_bytes: int = 8 << 20
     max_concurrency: int = 16
     log_level: str = "info"
+    credentials: Credentials = field(default_factory=Credentials)
+    cloud_credentials: CloudCredentials = field(default_factory=CloudCredentials)
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         for name, value, most in (
@@ -56,6 +62,8 @@ class EdgeConfig:
             raise ConfigError(f"--fallback must be one of {', '.join(FALLBACKS)}, got {self.fallback!r}")
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"--log-level must be one of {', '.join(LOG_LEVELS)}, got {self.log_level!r}")
+        if not self.insecure:
+            self._check_credentials()
 
     def _check_clouds(self) -> None:
         if not self.cloud:
@@ -65,3 +73,16 @@ class EdgeConfig:
                 raise ConfigError(f"--cloud needs the cloud's port, got {str(cloud)!r}")
             if self.cloud.count(cloud) > 1:
                 raise ConfigError(f"--cloud names {cloud} more than once")
+
+    def _check_credentials(self) -> None:
+        if not (self.listen.is_loopback or self.credentials.suffice):
+            raise ConfigError(
+                f"--listen {self.listen} can be reached from other machines: it needs --token-file, "
+                "better with --tls-cert and --tls-key; or --insecure"
+            )
+        for cloud in self.cloud:
+            if not cloud.is_loopback and self.cloud_credentials.expose:
+                raise ConfigError(
+                    f"a token would be sent to --cloud {cloud} in the clear: that needs --cloud-ca, "
+                    "or --insecure"
+                )

@@ -18,9 +18,10 @@ from queue import Empty, SimpleQueue
 
 import grpc
 
+from edge.access import PLAIN, CloudAccess
 from protos import splitwire_pb2 as pb
 from protos.splitwire_pb2_grpc import SplitInferenceStub
-from splitwire.errors import CloudError, CloudUnavailable, DeadlineExceeded
+from splitwire.errors import CloudError, CloudRefused, CloudUnavailable, DeadlineExceeded
 
 __all__ = ["Connection"]
 
@@ -38,6 +39,9 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.enable_retries", 0),
 )
 
+#: What the cloud, or a proxy before it, says of a call whose credentials it does not accept.
+_REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+
 _FORWARD_STREAM = f"/{pb.DESCRIPTOR.services_by_name['SplitInference'].full_name}/ForwardStream"
 
 #: What the stream's reader sees of a reply. (Not None, which gRPC takes for a failed deserialization.)
@@ -47,25 +51,27 @@ _DELIVERED = object()
 class Connection:
     """Sends requests over one long-lived stream, and hands each reply to the caller with its id.
 
-    target: HOST:PORT. max_message_bytes: most bytes of one message, either way.
+    target: HOST:PORT. max_message_bytes: most bytes of one message, either way. access: how it is reached.
     """
 
-    def __init__(self, target: str, *, max_message_bytes: int) -> None:
+    def __init__(self, target: str, *, max_message_bytes: int, access: CloudAccess = PLAIN) -> None:
         limits = (
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
         )
         self._target = target
         self._lock = threading.Lock()
-        self._broken: str | None = None
+        self._access = access
+        self._broken: CloudError | None = None
         self._established = False
         self._waiting: dict[int, SimpleQueue[pb.ForwardReply | CloudError]] = {}
         self._outbox: SimpleQueue[pb.ForwardRequest | None] = SimpleQueue()
-        self._channel = grpc.insecure_channel(target, _OPTIONS + limits)
+        self._channel = access.open(target, _OPTIONS + limits)
         self._stub = SplitInferenceStub(self._channel)
         # Beside the stream, so that no request waits for it: its answer tells that someone is there.
-        self._stub.Describe.future(pb.DescribeRequest()).add_done_callback(self._note_greeting)
-        self._stream = self._open_stream()(self._requests())
+        greeting = self._stub.Describe.future(pb.DescribeRequest(), metadata=access.metadata())
+        greeting.add_done_callback(self._note_greeting)
+        self._stream = self._open_stream()(self._requests(), metadata=access.metadata())
         threading.Thread(target=self._read, name="cloud-reader", daemon=True).start()
 
     @property
@@ -78,12 +84,13 @@ class Connection:
 
         Raises:
             CloudUnavailable: no connection within the deadline, or it broke before the reply.
+            CloudRefused: the cloud does not accept what the edge shows.
             DeadlineExceeded: connected, but no reply in time. A later one is dropped.
         """
         mailbox: SimpleQueue[pb.ForwardReply | CloudError] = SimpleQueue()
         with self._lock:
             if self._broken is not None:
-                raise CloudUnavailable(self._broken)
+                raise _again(self._broken)
             self._waiting[request.id] = mailbox
         self._outbox.put(request)
         try:
@@ -101,18 +108,21 @@ class Connection:
 
         Raises:
             CloudUnavailable: it cannot be reached, or does not answer in time.
+            CloudRefused: it does not accept what the edge shows.
         """
+        timeout, metadata = max(0.0, deadline - time.monotonic()), self._access.metadata()
         try:
-            return self._stub.Describe(pb.DescribeRequest(), timeout=max(0.0, deadline - time.monotonic()))
+            return self._stub.Describe(pb.DescribeRequest(), timeout=timeout, metadata=metadata)
         except (grpc.RpcError, ValueError) as e:  # ValueError: the channel has been closed meanwhile
-            raise CloudUnavailable(self._explain(e)) from None
+            # What broke the connection says more than that the call was cut off with it.
+            raise (self._explain(e) if self._broken is None else _again(self._broken)) from None
 
     def retire(self) -> None:
         """Take no more requests; those under way are still answered."""
-        self._break("the cloud is going away", fail_waiting=False)
+        self._break(CloudUnavailable("the cloud is going away"), fail_waiting=False)
 
     def close(self) -> None:
-        self._break("the connection was closed")
+        self._break(CloudUnavailable("the connection was closed"))
         self._channel.close()
 
     def _open_stream(self) -> "grpc.StreamStreamMultiCallable[pb.ForwardRequest, object]":
@@ -140,19 +150,19 @@ class Connection:
         try:
             for _ in self._stream:
                 pass
-            reason = f"the cloud at {self._target} ended the connection"
+            reason: CloudError = CloudUnavailable(f"the cloud at {self._target} ended the connection")
         except grpc.RpcError as e:
             reason = self._explain(e)
         self._break(reason)
         self._channel.close()
 
-    def _break(self, reason: str, *, fail_waiting: bool = True) -> None:
+    def _break(self, reason: CloudError, *, fail_waiting: bool = True) -> None:
         with self._lock:
             self._broken = self._broken or reason
             waiting = list(self._waiting.values()) if fail_waiting else []
         self._outbox.put(None)
         for mailbox in waiting:
-            mailbox.put(CloudUnavailable(reason))
+            mailbox.put(_again(reason))
 
     def _note_greeting(self, greeting: "grpc.Future[pb.DescribeReply]") -> None:
         self._established = not greeting.cancelled() and greeting.exception() is None
@@ -161,12 +171,20 @@ class Connection:
         if self._established:
             return DeadlineExceeded(f"the cloud at {self._target} did not answer within the deadline")
         # The network may be dropping packets, and TCP's next attempt seconds away.
-        reason = f"the cloud at {self._target} could not be reached within the deadline"
+        reason = CloudUnavailable(f"the cloud at {self._target} could not be reached within the deadline")
         self._break(reason)
         self._channel.close()
-        return CloudUnavailable(reason)
+        return reason
 
-    def _explain(self, error: Exception) -> str:
+    def _explain(self, error: Exception) -> CloudError:
         if not isinstance(error, grpc.Call):
-            return f"the cloud at {self._target} is not available: {error}"
-        return f"the cloud at {self._target} is not available: {error.code().name}, {error.details()}"
+            return CloudUnavailable(f"the cloud at {self._target} is not available: {error}")
+        said = f"{error.code().name}, {error.details()}"
+        if error.code() in _REFUSALS:
+            return CloudRefused(f"the cloud at {self._target} does not accept the edge's credentials: {said}")
+        return CloudUnavailable(f"the cloud at {self._target} is not available: {said}")
+
+
+def _again(error: CloudError) -> CloudError:
+    """For one more thread to raise: an exception holds the trace of who raised it."""
+    return type(error)(str(error))

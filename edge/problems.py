@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from splitwire.errors import (
     BundleMismatch,
     CloudBusy,
+    CloudRefused,
     CloudRejected,
     CloudUnavailable,
     DeadlineExceeded,
@@ -32,6 +33,7 @@ __all__ = [
     "BODY_TOO_SLOW",
     "BUSY",
     "CLOUD_BUSY",
+    "CLOUD_REFUSED",
     "CLOUD_UNAVAILABLE",
     "DEADLINE_EXCEEDED",
     "INTERNAL",
@@ -40,6 +42,7 @@ __all__ = [
     "OF_CLASSIFY",
     "OTHER_BUNDLE",
     "TOO_MANY_PIXELS",
+    "UNAUTHENTICATED",
     "UNDECODABLE_IMAGE",
     "UNSUPPORTED_TYPE",
     "Kind",
@@ -47,11 +50,13 @@ __all__ = [
     "ProblemDocument",
     "handle_problems",
     "kind_of",
+    "respond",
 ]
 
 MEDIA_TYPE = "application/problem+json"
 
-_RETRY_AFTER_SECONDS = "1"
+#: By status, beside the document: when to come back, and what to show (RFC 9110, section 11.6.1).
+_HEADERS = {503: {"Retry-After": "1"}, 401: {"WWW-Authenticate": 'Bearer realm="splitwire"'}}
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +74,7 @@ class Kind:
         return f"urn:splitwire:problem:{self.name}"
 
 
+UNAUTHENTICATED = Kind(401, "unauthenticated", "A token is needed")
 BODY_TOO_SLOW = Kind(408, "body-too-slow", "The request body did not arrive in time")
 BODY_TOO_LARGE = Kind(413, "body-too-large", "The image file is too large")
 UNSUPPORTED_TYPE = Kind(415, "unsupported-image-type", "Not an accepted image type")
@@ -79,6 +85,7 @@ NO_IMAGE = Kind(422, "no-image", "There is no image in the request")
 BAD_PARAMETER = Kind(422, "bad-parameter", "A parameter has a value that is not accepted")
 INTERNAL = Kind(500, "internal-error", "The edge failed")
 BAD_REPLY = Kind(502, "bad-cloud-reply", "The cloud refused the request, or its reply makes no sense")
+CLOUD_REFUSED = Kind(502, "cloud-refused", "The cloud does not accept the edge's credentials")
 CLOUD_UNAVAILABLE = Kind(503, "cloud-unavailable", "The cloud cannot be reached")
 CLOUD_BUSY = Kind(503, "cloud-busy", "Too many requests are waiting in the cloud")
 OTHER_BUNDLE = Kind(503, "bundle-mismatch", "The cloud serves another bundle")
@@ -87,6 +94,7 @@ DEADLINE_EXCEEDED = Kind(504, "deadline-exceeded", "The cloud did not answer in 
 
 #: Whatever may go wrong with an image that is to be classified.
 OF_CLASSIFY = (
+    UNAUTHENTICATED,
     BODY_TOO_SLOW,
     BODY_TOO_LARGE,
     UNSUPPORTED_TYPE,
@@ -97,6 +105,7 @@ OF_CLASSIFY = (
     BAD_PARAMETER,
     INTERNAL,
     BAD_REPLY,
+    CLOUD_REFUSED,
     CLOUD_UNAVAILABLE,
     CLOUD_BUSY,
     OTHER_BUNDLE,
@@ -111,6 +120,7 @@ _KINDS: dict[type[SplitwireError], Kind] = {
     CloudUnavailable: CLOUD_UNAVAILABLE,
     CloudBusy: CLOUD_BUSY,
     BundleMismatch: OTHER_BUNDLE,
+    CloudRefused: CLOUD_REFUSED,
     CloudRejected: BAD_REPLY,
     DeadlineExceeded: DEADLINE_EXCEEDED,
     FrameError: BAD_REPLY,
@@ -153,19 +163,19 @@ def handle_problems(app: FastAPI) -> None:
 
 async def _on_problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)
-    return _respond(error.kind, error.detail)
+    return respond(error.kind, error.detail)
 
 
 async def _on_splitwire_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SplitwireError)
     kind = kind_of(error)
-    return await _on_exception(request, error) if kind is INTERNAL else _respond(kind, str(error))
+    return await _on_exception(request, error) if kind is INTERNAL else respond(kind, str(error))
 
 
 async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = (f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors())
-    return _respond(BAD_PARAMETER, "; ".join(faults))
+    return respond(BAD_PARAMETER, "; ".join(faults))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -177,14 +187,15 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 
 async def _on_exception(_: Request, error: Exception) -> JSONResponse:
-    return _respond(INTERNAL, "an unexpected error; the edge's log has it under this instance", error)
+    return respond(INTERNAL, "an unexpected error; the edge's log has it under this instance", error)
 
 
-def _respond(kind: Kind, detail: str, cause: Exception | None = None) -> JSONResponse:
+def respond(kind: Kind, detail: str, cause: Exception | None = None) -> JSONResponse:
+    """A problem's answer; those that are the server's fault are logged."""
     document = ProblemDocument(kind.type, kind.title, kind.status, detail, _new_id())
     if kind.status >= 500:
         _log.error("%s %s: %s", document.instance, kind.name, detail, exc_info=cause)
-    return _send(document, {"Retry-After": _RETRY_AFTER_SECONDS} if kind.status == 503 else None)
+    return _send(document, _HEADERS.get(kind.status))
 
 
 def _send(document: ProblemDocument, headers: Mapping[str, str] | None) -> JSONResponse:

@@ -27,6 +27,7 @@ class Readiness:
         Raises:
             CloudUnavailable: the cloud does not answer.
             BundleMismatch: it serves another bundle.
+            CloudRefused: it does not accept what the edge shows.
         """
         async with self._asking:
             if time.monotonic() - self._asked > _FRESH_SECONDS:

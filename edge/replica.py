@@ -1,6 +1,6 @@
 """One cloud, and whether it is worth asking: a circuit breaker.
 
-    closed --unavailable, another bundle, or timeouts in a row--> open --a probe finds it well--> closed
+    closed --unavailable, refused, other bundle, timeouts in a row--> open --a probe finds it well--> closed
 
 While it is open no request is spent on it, and none has to find out that it is back: a thread asks for its
 description, at intervals that differ, so that many edges do not come back all at once.
@@ -13,7 +13,7 @@ import threading
 import time
 
 from edge.client import CloudClient, Reply
-from splitwire.errors import BundleMismatch, CloudError, CloudUnavailable, DeadlineExceeded
+from splitwire.errors import BundleMismatch, CloudError, CloudRefused, CloudUnavailable, DeadlineExceeded
 from splitwire.frame import Frame
 
 __all__ = ["Replica"]
@@ -52,7 +52,7 @@ class Replica:
         fair = deadline - time.monotonic() >= _FAIR_SECONDS
         try:
             reply = self._client.forward(frame, deadline)
-        except (CloudUnavailable, BundleMismatch, DeadlineExceeded) as error:
+        except (CloudUnavailable, CloudRefused, BundleMismatch, DeadlineExceeded) as error:
             if fair:
                 self._blame(error)
             raise

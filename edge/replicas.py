@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from edge.client import Reply
 from edge.replica import Replica
-from splitwire.errors import BundleMismatch, CloudBusy, CloudError, CloudUnavailable
+from splitwire.errors import BundleMismatch, CloudBusy, CloudError, CloudRefused, CloudUnavailable
 from splitwire.frame import Frame
 
 __all__ = ["Replicas"]
@@ -38,7 +38,7 @@ class Replicas:
         for replica in self._in_turn():
             try:
                 return replica.forward(frame, deadline)
-            except (CloudUnavailable, CloudBusy, BundleMismatch) as error:
+            except (CloudUnavailable, CloudBusy, CloudRefused, BundleMismatch) as error:
                 failure = error
                 if time.monotonic() >= deadline:
                     break

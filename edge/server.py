@@ -32,11 +32,14 @@ def make_pipeline(config: EdgeConfig) -> Pipeline:
 
     Raises:
         BundleError: there is no such bundle, or it cannot be served.
+        ConfigError: what the cloud is to be shown cannot be used.
     """
+    access = config.cloud_credentials.load()
     bundle = Bundle.load(config.bundle)
     uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
     clients = (
-        CloudClient(str(cloud), bundle.digest, uplink=uplink, downlink=downlink) for cloud in config.cloud
+        CloudClient(str(cloud), bundle.digest, uplink=uplink, downlink=downlink, access=access)
+        for cloud in config.cloud
     )
     return Pipeline(
         bundle,
@@ -51,13 +54,15 @@ def serve(config: EdgeConfig) -> None:
 
     Raises:
         BundleError: as `make_pipeline`.
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be listened on, or a certificate, key or token cannot be used.
     """
+    config.credentials.check_certificate()
     pipeline = make_pipeline(config)
     with _listen(config.listen) as listener:
         address = Address(config.listen.host, listener.getsockname()[1])
         bundle = pipeline.bundle
-        ready = f"edge: serving {bundle.manifest.name} {bundle.digest.hex()} on http://{address}"
+        url = f"{'https' if config.credentials.encrypt else 'http'}://{address}"
+        ready = f"edge: serving {bundle.manifest.name} {bundle.digest.hex()} on {url}"
         _Server(_uvicorn_config(config, pipeline), ready).run(sockets=[listener])
 
 
@@ -89,6 +94,8 @@ def _uvicorn_config(config: EdgeConfig, pipeline: Pipeline) -> uvicorn.Config:
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
     return uvicorn.Config(
         make_app(config, pipeline),
+        ssl_certfile=config.credentials.tls_cert,
+        ssl_keyfile=config.credentials.tls_key,
         log_config=None,
         access_log=config.log_level == "debug",
         server_header=False,

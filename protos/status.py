@@ -6,6 +6,7 @@ from splitwire.errors import (
     BundleMismatch,
     CloudBusy,
     CloudError,
+    CloudRefused,
     CloudRejected,
     CloudUnavailable,
     DeadlineExceeded,
@@ -19,11 +20,13 @@ _STATUS: dict[type[Exception], grpc.StatusCode] = {
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     CloudUnavailable: grpc.StatusCode.UNAVAILABLE,
     CloudBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    CloudRefused: grpc.StatusCode.UNAUTHENTICATED,
     FrameError: grpc.StatusCode.INVALID_ARGUMENT,
 }
 _ERROR: dict[int, type[CloudError]] = {
     status.value[0]: error for error, status in _STATUS.items() if issubclass(error, CloudError)
 }
+_ERROR[grpc.StatusCode.PERMISSION_DENIED.value[0]] = CloudRefused  # what a proxy in between may say
 
 
 def status_from_error(error: Exception) -> grpc.StatusCode:

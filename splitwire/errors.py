@@ -23,6 +23,7 @@ SplitwireError
 │   ├── CloudBusy             too many requests wait there already
 │   ├── DeadlineExceeded      no answer in time
 │   ├── BundleMismatch        the cloud serves another bundle
+│   ├── CloudRefused          the cloud does not accept the edge's credentials
 │   └── CloudRejected         the cloud refused the request
 ├── DatasetError              a dataset that is absent, incomplete or malformed
 ├── WeightsError              a weights file that does not fit the model
@@ -36,6 +37,7 @@ __all__ = [
     "CheckpointError",
     "CloudBusy",
     "CloudError",
+    "CloudRefused",
     "CloudRejected",
     "CloudUnavailable",
     "ConfigError",
@@ -128,6 +130,9 @@ class DeadlineExceeded(CloudError): ...
 
 
 class BundleMismatch(CloudError): ...
+
+
+class CloudRefused(CloudError): ...
 
 
 class CloudRejected(CloudError): ...

@@ -13,7 +13,8 @@ class Cloud:
     """Always at the same address. prefix: words before its command, see `Child`."""
 
     def __init__(self, bundle: Path, listen: str, *, prefix: Sequence[str] = ()) -> None:
-        self._arguments, self._prefix = ["--bundle", str(bundle), "--listen", listen], prefix
+        # In a namespace of its own nobody else can call it.
+        self._arguments, self._prefix = ["--insecure", "--bundle", str(bundle), "--listen", listen], prefix
         self._child: Child | None = None
         self.address = listen
 

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
 from cloud.config import CloudConfig
+from cloud.credentials import Credentials
 from cloud.server import CloudServer
 from protos import splitwire_pb2 as pb
 from protos.convert import frame_to_message
@@ -42,17 +43,35 @@ class Serving:
 
 @contextlib.contextmanager
 def serving(
-    path: Path, *, port: int = 0, workers: int = 2, max_rows: int = 8, max_queue: int = 256
+    path: Path,
+    *,
+    port: int = 0,
+    workers: int = 2,
+    max_rows: int = 8,
+    max_batch: int = 16,
+    max_queue: int = 256,
+    credentials: Credentials | None = None,
+    client: grpc.ChannelCredentials | None = None,
 ) -> Iterator[Serving]:
-    """Serve the bundle at `path` on a free port, from an event loop in a thread of its own."""
-    address = Address("127.0.0.1", port)
-    config = CloudConfig(path, address, workers=workers, max_rows=max_rows, max_queue=max_queue)
+    """Serve the bundle at `path` on a free port, from an event loop in a thread of its own.
+
+    client: for a channel to a cloud that shows the certificate of `cloud.example`.
+    """
+    config = CloudConfig(
+        path,
+        Address("127.0.0.1", port),
+        workers=workers,
+        max_rows=max_rows,
+        max_batch=max_batch,
+        max_queue=max_queue,
+        credentials=credentials or Credentials(),
+    )
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
         server = asyncio.run_coroutine_threadsafe(CloudServer.start(config), loop).result(PATIENCE)
-        with grpc.insecure_channel(str(server.address)) as channel:
+        with _channel(str(server.address), client) as channel:
             running = Serving(server, loop, channel, SplitInferenceStub(channel))
             yield running
         running.drain(0.0)
@@ -60,6 +79,12 @@ def serving(
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def _channel(target: str, client: grpc.ChannelCredentials | None) -> grpc.Channel:
+    if client is None:
+        return grpc.insecure_channel(target)
+    return grpc.secure_channel(target, client, [("grpc.ssl_target_name_override", "cloud.example")])
 
 
 class StreamClient:

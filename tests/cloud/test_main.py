@@ -1,10 +1,10 @@
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from cloud.__main__ import main
 from cloud.config import CloudConfig
+from cloud.credentials import Credentials
 from splitwire import __version__
 
 
@@ -13,8 +13,10 @@ def test_help_names_every_option_and_fits_a_page(capsys: pytest.CaptureFixture[s
         main(["--help"])
     assert ended.value.code == 0
     page = capsys.readouterr().out
-    for option in (field.name.replace("_", "-") for field in fields(CloudConfig)):
-        assert f"--{option}" in page
+    options = {*CloudConfig.__dataclass_fields__, *Credentials.__dataclass_fields__} - {"credentials"}
+    for option in options:
+        assert f"--{option.replace('_', '-')}" in page
+    assert "SPLITWIRE_TOKEN" in page
     assert max(len(line) for line in page.splitlines()) <= 100
 
 
@@ -50,6 +52,11 @@ def test_what_argparse_refuses_is_one_line(
         (["--bundle", "x", "--listen", "localhost"], "HOST:PORT"),
         (["--bundle", "x", "--threads", "0"], "--threads"),
         (["--bundle", "x", "--max-rows", "32", "--max-queue", "31"], "--max-queue"),
+        (["--bundle", "x", "--listen", "0.0.0.0:1"], "--insecure"),
+        (["--bundle", "x", "--tls-cert", "c"], "--tls-key"),
+        (["--bundle", "x", "--tls-client-ca", "c"], "--tls-client-ca needs --tls-cert"),
+        (["--bundle", "x", "--token-file", "no/tokens"], "no/tokens"),
+        (["--bundle", "x", "--tls-cert", "no/cert", "--tls-key", "k"], "no/cert"),
         (["--bundle", "x", "--drain-seconds", "nan"], "--drain-seconds"),
     ],
 )
@@ -58,6 +65,18 @@ def test_a_mistake_is_one_line_and_status_2(
 ) -> None:
     assert main(arguments) == 2
     _assert_one_line(capsys, named)
+
+
+def test_the_environments_token_counts_where_there_is_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITWIRE_TOKEN", "too short")
+    assert main(["--bundle", "x"]) == 2
+    _assert_one_line(capsys, "line 1 of SPLITWIRE_TOKEN has 9 characters")
+    file = tmp_path / "tokens"
+    file.write_text("one-that-is-long-enough")
+    assert main(["--bundle", "nothing/here", "--token-file", str(file)]) == 2
+    _assert_one_line(capsys, "no bundle at nothing/here")
 
 
 def test_a_damaged_bundle_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

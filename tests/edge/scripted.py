@@ -32,11 +32,22 @@ def echo(request: pb.ForwardRequest) -> pb.ForwardReply:
 
 
 @contextlib.contextmanager
-def scripted_cloud(script: Script, *, digest: bytes = b"12345678", port: int = 0) -> Iterator[ScriptedCloud]:
+def scripted_cloud(
+    script: Script,
+    *,
+    digest: bytes = b"12345678",
+    port: int = 0,
+    credentials: grpc.ServerCredentials | None = None,
+) -> Iterator[ScriptedCloud]:
+    """credentials: None is unencrypted."""
     with ThreadPoolExecutor(8) as threads:
         server = grpc.server(threads, options=[("grpc.so_reuseport", 0)])
         add_SplitInferenceServicer_to_server(_Servicer(script, digest), server)
-        bound = server.add_insecure_port(f"127.0.0.1:{port}")
+        address = f"127.0.0.1:{port}"
+        if credentials is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials)
         server.start()
         try:
             yield ScriptedCloud(f"127.0.0.1:{bound}", server)

@@ -273,6 +273,6 @@ def test_openapi_describes_bodies_and_problems(edge: Caller) -> None:
     assert set(bodies) == {"multipart/form-data", "application/octet-stream", *FORMATS.values()}
     assert bodies["multipart/form-data"]["schema"]["required"] == ["image"]
     problems = {status: set(r["content"]) for status, r in operation["responses"].items() if status != "200"}
-    assert set(problems) == {"408", "413", "415", "422", "500", "502", "503", "504"}
+    assert set(problems) == {"401", "408", "413", "415", "422", "500", "502", "503", "504"}
     assert all(media_types == {"application/problem+json"} for media_types in problems.values())
     assert edge("GET", "/docs").status_code == 200

@@ -6,6 +6,7 @@ import pytest
 
 from edge.__main__ import main
 from edge.config import EdgeConfig
+from edge.credentials import CloudCredentials, Credentials
 from splitwire import __version__
 from splitwire.bundle import Bundle
 
@@ -25,9 +26,23 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 def test_help_names_every_option_route_and_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "--help")
     assert status == 0
-    for field in EdgeConfig.__dataclass_fields__:
+    fields = {
+        name
+        for kind in (EdgeConfig, Credentials, CloudCredentials)
+        for name in kind.__dataclass_fields__
+        if not name.endswith("credentials")
+    }
+    for field in fields:
         assert f"--{field.replace('_', '-')}" in out
-    for word in ("/classify", "/healthz", "/readyz", "/model", "curl -F image=@", "exit status"):
+    for word in (
+        "/classify",
+        "/healthz",
+        "/readyz",
+        "/model",
+        "curl -F image=@",
+        "exit status",
+        "SPLITWIRE_CLOUD_TOKEN",
+    ):
         assert word in out
 
 
@@ -44,6 +59,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["--bundle", "b", "--cloud", "host:0"], "--cloud"),
         (["--bundle", "b", "--threads", "many"], "--threads"),
         (["--bundle", "b", "--deadline-ms", "0"], "--deadline-ms"),
+        (["--bundle", "b", "--listen", "0.0.0.0:1"], "--insecure"),
+        (["--bundle", "b", "--tls-key", "k"], "--tls-cert"),
+        (["--bundle", "b", "--tls-cert", "no/cert", "--tls-key", "k"], "no/cert"),
+        (["--bundle", "b", "--cloud-key", "k"], "--cloud-cert"),
+        (["--bundle", "b", "--cloud-name", "n"], "--cloud-name needs --cloud-ca"),
+        (["--bundle", "b", "--cloud-ca", "no/ca"], "no/ca"),
+        (["--bundle", "b", "--cloud-token-file", "no/tokens"], "no/tokens"),
         (["--bundle", "b", "--frobnicate"], "--frobnicate"),
         (["--bundle", "b", "extra"], "extra"),
     ],
@@ -63,10 +85,22 @@ def test_a_taken_port_and_an_unknown_host_are_mistakes_too(
 ) -> None:
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         for address in (f"127.0.0.1:{taken.getsockname()[1]}", "no-such-host.invalid:8000"):
-            status, _, err = run(capsys, "--bundle", str(tiny_bundle.path), "--listen", address)
+            options = ("--bundle", str(tiny_bundle.path), "--insecure", "--listen", address)
+            status, _, err = run(capsys, *options)
             assert status == 2
             assert err.startswith(f"edge: error: cannot listen on {address}: ")
             assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("variable", ["SPLITWIRE_TOKEN", "SPLITWIRE_CLOUD_TOKEN"])
+def test_the_environments_tokens_count(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tiny_bundle: Bundle, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "too short")
+    status, _, err = run(capsys, "--bundle", str(tiny_bundle.path), "--listen", "127.0.0.1:0")
+    assert status == 2
+    assert err.startswith(f"edge: error: the token in line 1 of {variable} has 9 characters")
+    assert err.count("\n") == 1
 
 
 def test_a_broken_bundle_is_a_mistake(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -55,6 +55,12 @@ def test_only_503_says_when_to_come_back() -> None:
     assert "retry-after" not in answer_to(errors.DeadlineExceeded("late")).headers
 
 
+def test_401_says_what_to_show() -> None:
+    response = answer_to(problems.Problem(problems.UNAUTHENTICATED, "because"))
+    assert (response.status_code, problem_name(response)) == (401, "unauthenticated")
+    assert response.headers["www-authenticate"].startswith("Bearer ")
+
+
 def test_kinds_differ_in_type_and_are_all_documented_for_classify() -> None:
     kinds = [value for value in vars(problems).values() if isinstance(value, Kind)]
     assert len({kind.type for kind in kinds}) == len(kinds)

@@ -6,7 +6,14 @@ import pytest
 from edge import replica as module
 from edge.client import CloudClient, CloudTimings, Reply
 from edge.replica import Replica
-from splitwire.errors import BundleMismatch, CloudError, CloudRejected, CloudUnavailable, DeadlineExceeded
+from splitwire.errors import (
+    BundleMismatch,
+    CloudError,
+    CloudRefused,
+    CloudRejected,
+    CloudUnavailable,
+    DeadlineExceeded,
+)
 from splitwire.frame import Frame
 from splitwire.packing import Packing
 from splitwire.plan import BoundarySpec
@@ -64,7 +71,7 @@ def wait_until_closed(replica: Replica) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("error", [CloudUnavailable("gone"), BundleMismatch("other")])
+@pytest.mark.parametrize("error", [CloudUnavailable("gone"), CloudRefused("who?"), BundleMismatch("other")])
 def test_opens_at_once_and_closes_when_a_probe_succeeds(client: Fickle, error: CloudError) -> None:
     replica = Replica(client)
     ask(replica)

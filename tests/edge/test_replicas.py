@@ -4,7 +4,15 @@ import pytest
 
 from edge.replica import Replica
 from edge.replicas import Replicas
-from splitwire.errors import BundleMismatch, CloudBusy, CloudRejected, CloudUnavailable, DeadlineExceeded
+from splitwire.errors import (
+    BundleMismatch,
+    CloudBusy,
+    CloudError,
+    CloudRefused,
+    CloudRejected,
+    CloudUnavailable,
+    DeadlineExceeded,
+)
 from tests.edge.test_replica import FRAME, PATIENCE, Fickle
 
 
@@ -24,8 +32,10 @@ def test_each_has_its_turn() -> None:
     assert [client.asked for client in clients] == [4, 4, 4]
 
 
-@pytest.mark.parametrize("error", [CloudUnavailable("draining"), BundleMismatch("other")])
-def test_one_that_goes_away_costs_no_request(error: CloudUnavailable | BundleMismatch) -> None:
+@pytest.mark.parametrize(
+    "error", [CloudUnavailable("draining"), CloudRefused("who?"), BundleMismatch("other")]
+)
+def test_one_that_goes_away_costs_no_request(error: CloudError) -> None:
     clients, replicas = make(3)
     clients[1].error = error
     ask(replicas, 12)

@@ -1,0 +1,64 @@
+"""Who may call the cloud: certificates and tokens, as its options name them and as gRPC takes them."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+
+from cloud.gate import Gate
+from splitwire.certificates import Identity, load_authorities
+from splitwire.errors import ConfigError
+from splitwire.tokens import load_tokens
+
+__all__ = ["Credentials"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """tls_cert, tls_key: what the cloud shows its clients. tls_client_ca: who signs what clients must show.
+
+    token_file: the tokens of which clients must show one; without a file those of `token`.
+
+    Raises:
+        ConfigError: an option lacks another one.
+    """
+
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    token_file: Path | None = None
+    token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigError("--tls-cert and --tls-key go together, got one of them")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ConfigError("--tls-client-ca needs --tls-cert and --tls-key")
+
+    @property
+    def suffice(self) -> bool:
+        """Whether others can neither listen nor call."""
+        tokens = self.token_file is not None or self.token is not None
+        return self.tls_cert is not None and (tokens or self.tls_client_ca is not None)
+
+    def transport(self) -> grpc.ServerCredentials | None:
+        """None: unencrypted.
+
+        Raises:
+            ConfigError: a file cannot be used.
+        """
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        identity = Identity(self.tls_cert, self.tls_key).load(ssl.Purpose.SERVER_AUTH)
+        clients = None if self.tls_client_ca is None else load_authorities(self.tls_client_ca)
+        return grpc.ssl_server_credentials([identity], clients, require_client_auth=clients is not None)
+
+    def gates(self) -> list[Gate]:
+        """What a call must pass.
+
+        Raises:
+            ConfigError: the tokens cannot be used.
+        """
+        tokens = load_tokens(self.token_file, self.token, "SPLITWIRE_TOKEN")
+        return [] if tokens is None else [Gate(tokens)]

@@ -1,0 +1,98 @@
+"""Who may call the edge, and what the edge shows the cloud: the options, checked and loaded."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+
+from edge.access import CloudAccess
+from splitwire.certificates import Identity, load_authorities
+from splitwire.errors import ConfigError
+from splitwire.tokens import Tokens, load_tokens
+
+__all__ = ["CloudCredentials", "Credentials"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """tls_cert, tls_key: what the edge shows its clients. token_file: the tokens of which they must show one;
+    without a file those of `token`.
+
+    Raises:
+        ConfigError: an option lacks another one.
+    """
+
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    token_file: Path | None = None
+    token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_pair("--tls-cert", self.tls_cert, "--tls-key", self.tls_key)
+
+    @property
+    def suffice(self) -> bool:
+        """Whether others cannot call."""
+        return self.token_file is not None or self.token is not None
+
+    @property
+    def encrypt(self) -> bool:
+        return self.tls_cert is not None
+
+    def check_certificate(self) -> None:
+        """Raises ConfigError where certificate or key cannot be used."""
+        if self.tls_cert is not None and self.tls_key is not None:
+            Identity(self.tls_cert, self.tls_key).load(ssl.Purpose.SERVER_AUTH)
+
+    def tokens(self) -> Tokens | None:
+        """Raises ConfigError where they cannot be used."""
+        return load_tokens(self.token_file, self.token, "SPLITWIRE_TOKEN")
+
+
+@dataclass(frozen=True, slots=True)
+class CloudCredentials:
+    """cloud_ca: who must have signed the cloud's certificate, which must name `cloud_name` or else the
+    host of --cloud. cloud_cert, cloud_key: what the edge shows. cloud_token_file: its first token is sent;
+    without a file, the first of `cloud_token`.
+
+    Raises:
+        ConfigError: an option lacks another one.
+    """
+
+    cloud_ca: Path | None = None
+    cloud_cert: Path | None = None
+    cloud_key: Path | None = None
+    cloud_name: str | None = None
+    cloud_token_file: Path | None = None
+    cloud_token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_pair("--cloud-cert", self.cloud_cert, "--cloud-key", self.cloud_key)
+        for option, value in (("--cloud-cert", self.cloud_cert), ("--cloud-name", self.cloud_name)):
+            if value is not None and self.cloud_ca is None:
+                raise ConfigError(f"{option} needs --cloud-ca")
+
+    @property
+    def expose(self) -> bool:
+        """Whether a token would be sent in the clear."""
+        return self.cloud_ca is None and (self.cloud_token_file is not None or self.cloud_token is not None)
+
+    def load(self) -> CloudAccess:
+        """Raises ConfigError where a certificate, key or token cannot be used."""
+        tokens = load_tokens(self.cloud_token_file, self.cloud_token, "SPLITWIRE_CLOUD_TOKEN")
+        return CloudAccess(self._transport(), self.cloud_name, tokens)
+
+    def _transport(self) -> grpc.ChannelCredentials | None:
+        if self.cloud_ca is None:
+            return None
+        authorities = load_authorities(self.cloud_ca)
+        if self.cloud_cert is None or self.cloud_key is None:
+            return grpc.ssl_channel_credentials(authorities)
+        identity = Identity(self.cloud_cert, self.cloud_key).load(ssl.Purpose.CLIENT_AUTH)
+        return grpc.ssl_channel_credentials(authorities, *identity)
+
+
+def _check_pair(one: str, first: Path | None, other: str, second: Path | None) -> None:
+    if (first is None) != (second is None):
+        raise ConfigError(f"{one} and {other} go together, got one of them")
