@@ -113,6 +113,7 @@ def _parser() -> Parser:
         ("deadline-ms", defaults.deadline_ms, "MS", "most time from a request's last byte to its answer"),
         ("max-image-bytes", defaults.max_image_bytes, "BYTES", "largest image file that is accepted"),
         ("max-concurrency", defaults.max_concurrency, "N", "images classified at a time; others wait"),
+        ("max-connections", defaults.max_connections, "N", "open HTTP connections; further ones are closed"),
     ):
         add(f"--{name}", type=int, default=number, metavar=unit, help=f"{text} (default: %(default)s)")
     add(

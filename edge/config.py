@@ -27,7 +27,7 @@ class EdgeConfig:
     cloud: asked in turn. fallback: one of FALLBACKS.
     threads: ONNX Runtime threads within one graph. deadline_ms: most milliseconds from a request's
     last byte to its answer. max_image_bytes: of the image file. max_concurrency: images
-    classified at a time; others wait.
+    classified at a time; others wait. max_connections: open at a time; further ones are closed.
     credentials: who may call. cloud_credentials: what the cloud is shown. insecure: neither is needed.
 
     Raises:
@@ -43,6 +43,7 @@ class EdgeConfig:
     deadline_ms: int = 2000
     max_image_bytes: int = 8 << 20
     max_concurrency: int = 16
+    max_connections: int = 512
     log_level: str = "info"
     credentials: Credentials = field(default_factory=Credentials)
     cloud_credentials: CloudCredentials = field(default_factory=CloudCredentials)
@@ -54,6 +55,7 @@ class EdgeConfig:
             ("deadline-ms", self.deadline_ms, MAX_DEADLINE_MS),
             ("max-image-bytes", self.max_image_bytes, 1 << 30),
             ("max-concurrency", self.max_concurrency, 1024),
+            ("max-connections", self.max_connections, 65_536),
         ):
             if not 1 <= value <= most:
                 raise ConfigError(f"--{name} must be from 1 to {most}, got {value}")

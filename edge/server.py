@@ -13,6 +13,7 @@ from edge.app import make_app
 from edge.client import CloudClient
 from edge.config import EdgeConfig
 from edge.pipeline import Pipeline
+from edge.protocol import KEEP_ALIVE_SECONDS, BoundedProtocol
 from edge.replica import Replica
 from edge.replicas import Replicas
 from splitwire.address import Address
@@ -94,6 +95,9 @@ def _uvicorn_config(config: EdgeConfig, pipeline: Pipeline) -> uvicorn.Config:
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
     return uvicorn.Config(
         make_app(config, pipeline),
+        http=BoundedProtocol,
+        limit_concurrency=config.max_connections,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ssl_certfile=config.credentials.tls_cert,
         ssl_keyfile=config.credentials.tls_key,
         log_config=None,

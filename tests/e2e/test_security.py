@@ -1,5 +1,6 @@
 """Cloud and edge as docs/security.md has them, with the certificates that its commands make."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -276,6 +277,28 @@ def test_insecure_listens_everywhere_without_credentials(tiny_bundle: Bundle) ->
             url = edge.address.replace("0.0.0.0", "127.0.0.1")
             response = httpx.post(f"{url}/classify", content=image_file(), timeout=PATIENCE)
             assert response.status_code == 200
+
+
+def test_connections_beyond_the_limit_are_closed(tiny_bundle: Bundle) -> None:
+    with edge_process(tiny_bundle.path, "127.0.0.1:1", "--max-connections", "2") as edge:
+        host, _, port = edge.address.removeprefix("http://").rpartition(":")
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                stack.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE))
+            third = stack.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE))
+            with contextlib.suppress(ConnectionError):
+                assert third.recv(1) == b""
+        end = time.monotonic() + PATIENCE
+        while not _is_alive(edge):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def _is_alive(edge: Service) -> bool:
+    try:
+        return httpx.get(f"{edge.address}/healthz", timeout=PATIENCE).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def _run(*arguments: str) -> tuple[int, str]:

@@ -17,6 +17,7 @@ from splitwire.errors import ConfigError
         ({"deadline_ms": 10**9}, "--deadline-ms"),
         ({"max_image_bytes": -1}, "--max-image-bytes"),
         ({"max_concurrency": 0}, "--max-concurrency"),
+        ({"max_connections": 0}, "--max-connections"),
         ({"cloud": (Address("localhost", 0),)}, "--cloud"),
         ({"cloud": ()}, "--cloud"),
         ({"cloud": (Address("a", 1), Address("b", 1), Address("a", 1))}, "--cloud"),

@@ -59,6 +59,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["--bundle", "b", "--cloud", "host:0"], "--cloud"),
         (["--bundle", "b", "--threads", "many"], "--threads"),
         (["--bundle", "b", "--deadline-ms", "0"], "--deadline-ms"),
+        (["--bundle", "b", "--max-connections", "0"], "--max-connections"),
         (["--bundle", "b", "--listen", "0.0.0.0:1"], "--insecure"),
         (["--bundle", "b", "--tls-key", "k"], "--tls-cert"),
         (["--bundle", "b", "--tls-cert", "no/cert", "--tls-key", "k"], "no/cert"),

@@ -1,0 +1,78 @@
+"""HTTP connections of the edge: how many there are, and how long each may take to ask for something."""
+
+import asyncio
+import logging
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from splitwire.refusals import Refusals
+
+__all__ = ["KEEP_ALIVE_SECONDS", "BoundedProtocol"]
+
+#: How long a connection may be silent between two requests.
+KEEP_ALIVE_SECONDS = 5
+
+#: From the connection, or from a later request's first byte, to the end of the request's headers.
+_HEADER_SECONDS = 10.0
+
+#: For the rest of a body that was answered before its end: read, so that the client gets to see the answer.
+_REST_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
+_refusals = Refusals(_log)
+
+
+class BoundedProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 over h11, with uvicorn's `limit_concurrency` as a limit on open connections.
+
+    uvicorn itself counts only connections that have sent a request, and waits for ever for headers that never
+    end, or for the end of a body that was answered. Here connections beyond the limit are closed
+    unread, and those that take too long are closed. A body that is being read is limited where it is read.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._most = self.limit_concurrency
+        self.limit_concurrency = None  # would answer in plain text, and only once the headers have come
+        self._refused = False
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        self._refused = self._most is not None and len(self.connections) >= self._most
+        if self._refused:
+            peer = transport.get_extra_info("peername") or ("somebody",)
+            _refusals.note(peer[0], f"{self._most} connections are open")
+            transport.abort()
+            return
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._refused:
+            super().data_received(data)
+            self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_watching()
+        if not self._refused:
+            super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Time that runs goes on running: more bytes do not prolong it."""
+        if self.conn.their_state is h11.IDLE:
+            self._allow(_HEADER_SECONDS)
+        elif self.conn.our_state is h11.DONE:
+            self._allow(_REST_SECONDS)
+        else:
+            self._stop_watching()
+
+    def _allow(self, seconds: float) -> None:
+        if self._patience is None:
+            self._patience = self.loop.call_later(seconds, self.transport.abort)
+
+    def _stop_watching(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None

@@ -1,0 +1,190 @@
+"""Real connections to a real uvicorn, with little patience where a test waits for it to end."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from edge import protocol
+from edge.protocol import BoundedProtocol
+
+#: Only a hang takes this long.
+PATIENCE = 60.0
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: edge\r\n\r\n"
+
+
+async def application(_: Scope, __: Receive, send: Send) -> None:
+    """Answers at once, whatever the body is."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+class Server(uvicorn.Server):
+    """Says when it listens; its signals are the test's."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.contextmanager
+def server(
+    app: ASGIApp = application, *, most: int = 100, keep_alive: int = 3600
+) -> Iterator[tuple[str, int]]:
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        lifespan="off",
+        log_config=None,
+        limit_concurrency=most,
+        timeout_keep_alive=keep_alive,
+        timeout_graceful_shutdown=1,
+    )
+    running = Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: asyncio.run(running.serve([listener])))
+        thread.start()
+        try:
+            assert running.listening.wait(PATIENCE)
+            yield listener.getsockname()
+        finally:
+            running.should_exit = True
+            thread.join()
+
+
+@contextlib.contextmanager
+def connect(address: tuple[str, int]) -> Iterator[socket.socket]:
+    with socket.create_connection(address, timeout=PATIENCE) as client:
+        yield client
+
+
+def answer(client: socket.socket) -> bytes:
+    received = b""
+    while not received.endswith(b"ok"):
+        chunk = client.recv(4096)
+        assert chunk, "closed"
+        received += chunk
+    return received
+
+
+def wait_until_closed(client: socket.socket, drip: bytes = b"") -> None:
+    """Send `drip` again and again meanwhile."""
+    client.settimeout(0.02)
+    for _ in range(int(PATIENCE / 0.02)):
+        try:
+            if drip:
+                client.sendall(drip)
+            if client.recv(4096) == b"":
+                return
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return
+    raise AssertionError("it was not closed")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "_HEADER_SECONDS", 1.0)
+    monkeypatch.setattr(protocol, "_REST_SECONDS", 1.0)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("begun", [b"", b"GET / HT", REQUEST[:-2]])
+def test_headers_that_never_end_close_the_connection(begun: bytes) -> None:
+    with server() as address, connect(address) as client:
+        client.sendall(begun)
+        wait_until_closed(client)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_bytes_that_drip_do_not_prolong_it() -> None:
+    with server() as address, connect(address) as client:
+        client.sendall(REQUEST[:-2])
+        wait_until_closed(client, drip=b"a: b\r\n")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_later_requests_headers_are_limited_too() -> None:
+    with server() as address, connect(address) as client:
+        client.sendall(REQUEST)
+        assert answer(client).startswith(b"HTTP/1.1 200")
+        client.sendall(REQUEST[:-2])
+        wait_until_closed(client, drip=b"a: b\r\n")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_body_that_was_answered_may_not_drip_for_ever() -> None:
+    with server() as address, connect(address) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: edge\r\nContent-Length: 1000000\r\n\r\n")
+        assert answer(client).startswith(b"HTTP/1.1 200")
+        wait_until_closed(client, drip=b"x")
+
+
+def test_a_silent_connection_is_closed_after_the_keep_alive_time() -> None:
+    with server(keep_alive=0) as address, connect(address) as client:
+        client.sendall(REQUEST)
+        assert answer(client).startswith(b"HTTP/1.1 200")
+        wait_until_closed(client)
+
+
+def test_a_connection_that_is_used_stays_open() -> None:
+    with server() as address, connect(address) as client:
+        for _ in range(5):
+            for byte in REQUEST:
+                client.sendall(bytes([byte]))
+            assert answer(client).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_time_of_the_headers_ends_with_them() -> None:
+    """What the answer takes is another matter."""
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(2.0)
+        await application(scope, receive, send)
+
+    with server(slow) as address, connect(address) as client:
+        client.sendall(REQUEST)
+        assert answer(client).startswith(b"HTTP/1.1 200")
+
+
+def test_connections_beyond_the_limit_are_closed_and_there_is_room_again_later(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol._refusals, "_warned", {})
+    with server(most=2) as address, connect(address) as first:
+        first.sendall(REQUEST)
+        answer(first)
+        with connect(address) as second:
+            second.sendall(REQUEST)
+            assert answer(second).startswith(b"HTTP/1.1 200"), "the limit itself is within it"
+            for _ in range(3):
+                with connect(address) as third:
+                    wait_until_closed(third)
+        assert any(_is_answered(address) for _ in range(int(PATIENCE / 0.02))), "there was no room again"
+    said = [record.message for record in caplog.records if "refused" in record.message]
+    assert said == ["127.0.0.1 was refused: 2 connections are open (said once a minute)"]
+
+
+def _is_answered(address: tuple[str, int]) -> bool:
+    time.sleep(0.02)
+    with contextlib.suppress(ConnectionError), connect(address) as client:
+        client.sendall(REQUEST)
+        return client.recv(4096).startswith(b"HTTP/1.1 200")
+    return False
