@@ -18,12 +18,16 @@ class DeferredBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm2d whose running statistics are those of the mini-batch, pooled over `chunks` micro-batches.
 
     Each micro-batch is normalized by its own statistics, as in GPipe (Huang et al., 2019, section 2.2).
+    frozen: it is in evaluation mode whatever `train` says, and its statistics stay.
     """
 
     def __init__(self, features: int, chunks: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
         super().__init__(features, eps, momentum)
-        self.chunks = chunks
+        self.chunks, self.frozen = chunks, False
         self._moments: list[tuple[int, Tensor, Tensor]] = []
+
+    def train(self, mode: bool = True) -> "DeferredBatchNorm2d":
+        return super().train(mode and not self.frozen)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or (self.chunks == 1 and not is_recomputing()):
@@ -81,9 +85,10 @@ def reestimate_batch_norm(module: nn.Module, batches: Iterable[Tensor]) -> None:
     """Sets the running statistics to the plain mean over `batches` of (N, 3, H, W), run in training mode.
 
     The running averages of training lag behind the weights and remember boundaries of other scales.
-    Momentum and mode are as before afterwards. Source: Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021.
+    Those of frozen layers stay, and others are estimated behind them. Momentum and mode are as before
+    afterwards. Source: Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021.
     """
-    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d) and not _frozen(m)]
     momenta = [norm.momentum for norm in norms]
     was_training = module.training
     module.train()
@@ -99,3 +104,7 @@ def reestimate_batch_norm(module: nn.Module, batches: Iterable[Tensor]) -> None:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         module.train(was_training)
+
+
+def _frozen(norm: nn.BatchNorm2d) -> bool:
+    return isinstance(norm, DeferredBatchNorm2d) and norm.frozen

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from splitwire.errors import ConfigError, PlanError
-from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
+from splitwire.plan import FLOAT_BITS, LAYERS, BoundarySpec, SplitPlan
 from trainer.data.preprocessing import PreprocessOptions
 
 __all__ = [
@@ -169,6 +169,7 @@ class TrainConfig:
     optimizer: str = "sgd"
     matrix_learning_rate: float = 0.06
     layer_rates: tuple[float, float, float] | None = None
+    freeze: int = 0
     momentum: float = 0.9
     weight_decay: float = 1e-4
     label_smoothing: float = 0.0
@@ -202,6 +203,7 @@ class TrainConfig:
         if self.layer_rates is not None:
             fits = len(self.layer_rates) == 3 and all(0 < rate <= 10 for rate in self.layer_rates)
             _require(fits, "layer-lr", "three factors above 0 and at most 10", self.layer_rates)
+        _require(0 <= self.freeze < len(LAYERS), "freeze", f"from 0 to {len(LAYERS) - 1}", self.freeze)
         _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)

@@ -26,14 +26,14 @@ class SplitOptimizer:
     decay: it would make a grid finer for no reason.
 
     Layer-wise rates: what a pretrained network sees first is much the same for all photos, so its first
-    layers need to learn least.
+    layers need to learn least. Frozen ones learn nothing: what needs no gradient is not here.
     """
 
     def __init__(self, network: nn.Module, config: TrainConfig) -> None:
         matrices = _matrices(network) if config.optimizer == "muon" else []
         self._scales = _learned_scales(network)
         chosen = {id(parameter) for parameter in (*matrices, *self._scales)}
-        others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
+        others = [p for p in network.parameters() if p.requires_grad and id(p) not in chosen]
         rates = _rates(network, config.layer_rates)
         groups = _groups(others, rates, config.learning_rate)
         if self._scales:  # only then, so that checkpoints without them stay as they were
@@ -104,4 +104,5 @@ def _learned_scales(network: nn.Module) -> list[nn.Parameter]:
 
 def _matrices(network: nn.Module) -> list[nn.Parameter]:
     convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
-    return [c.get_parameter("weight") for c in convolutions if c.groups == 1]
+    weights = [c.get_parameter("weight") for c in convolutions if c.groups == 1]
+    return [weight for weight in weights if weight.requires_grad]

@@ -178,6 +178,13 @@ def _add_optimizer(group: _Group) -> None:
         help="layer-wise rates, to fine-tune: factors on --lr of the classifier, of the last five layers "
         "before it, and of those before (without numbers: 1 0.6 0.4; default: 1 1 1)",
     )
+    group.add_argument(
+        "--freeze",
+        type=int,
+        default=0,
+        metavar="K",
+        help="the first K layers are not trained, and keep what --weights gave them (default: 0)",
+    )
     group.add_argument("--momentum", type=float, default=0.9, help="default: 0.9")
     group.add_argument("--weight-decay", type=float, default=1e-4, help="default: 1e-4")
 
@@ -244,6 +251,7 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         optimizer=arguments.optimizer,
         matrix_learning_rate=arguments.matrix_learning_rate,
         layer_rates=_layer_rates(arguments.layer_rates),
+        freeze=_freeze(arguments),
         momentum=arguments.momentum,
         weight_decay=arguments.weight_decay,
         label_smoothing=arguments.label_smoothing,
@@ -285,6 +293,13 @@ def _layer_rates(values: list[float] | None) -> tuple[float, float, float] | Non
             return classifier, late, early
         case _:
             raise ConfigError(f"layer-lr takes three factors, or none, got {len(values)}")
+
+
+def _freeze(arguments: argparse.Namespace) -> int:
+    count: int = arguments.freeze
+    if count > 0 and arguments.weights is None and not arguments.resume:
+        raise ConfigError("--freeze needs --weights: layers that nothing has trained would stay as they are")
+    return count
 
 
 def _distill_weight(arguments: argparse.Namespace) -> float:

@@ -30,6 +30,7 @@ from trainer.curves import draw_curves
 from trainer.data.dataset import Dataset
 from trainer.distill import Teacher, distillation_loss
 from trainer.evaluate import Evaluation, evaluate
+from trainer.freeze import freeze
 from trainer.learning_rate import learning_rate
 from trainer.model import MobileNetV2, ModelSpec
 from trainer.network import SplitNetwork
@@ -94,6 +95,7 @@ class Trainer:
             chunks=config.chunks,
             checkpoint=config.checkpoint_mode,
         )
+        freeze(self.model, config.freeze)
         self.network.set_bf16(config.bf16)
         self.calibration = Calibration.for_training(self.pipeline, self.network, dataset, config)
         self.optimizer = SplitOptimizer(self.network, config)

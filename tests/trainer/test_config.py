@@ -37,6 +37,8 @@ from trainer.data import DATASETS
         ),
         ({"distill_weight": 1.5}, "distill-weight must be from 0 to 1, got 1.5"),
         ({"temperature": 0.0}, "temperature must be above 0 and at most 100, got 0.0"),
+        ({"freeze": -1}, "freeze must be from 0 to 19, got -1"),
+        ({"freeze": 20}, "freeze must be from 0 to 19, got 20"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
         ({"weight_decay": -1e-9}, "weight-decay must be at least 0, got -1e-09"),
         ({"label_smoothing": 1.0}, r"label-smoothing must be in \[0, 1\), got 1.0"),
@@ -102,9 +104,10 @@ def test_where_a_run_is_computed_does_not_make_it_another() -> None:
 
 def test_an_option_that_did_not_exist_had_its_default() -> None:
     stored = json.loads(json.dumps(make_config().to_json()))
-    del stored["optimizer"], stored["uplink"]
+    del stored["optimizer"], stored["uplink"], stored["freeze"]
     assert make_config().differences(stored) == ["uplink"]
     assert make_config(optimizer="muon", uplink=BoundaryOptions()).differences(stored) == ["optimizer"]
+    assert make_config(freeze=1, uplink=BoundaryOptions()).differences(stored) == ["freeze"]
 
 
 def test_an_option_of_a_boundary_that_did_not_exist_had_its_default() -> None:

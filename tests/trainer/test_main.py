@@ -98,6 +98,9 @@ def test_help_and_mistakes_do_not_wait_for_torch() -> None:
         ((*SPLIT, "--epochs", "0"), "--epochs 0 needs --weights"),
         ((*SPLIT, "--layer-lr", "1", "2"), "layer-lr takes three factors, or none, got 2"),
         ((*SPLIT, "--layer-lr", "1", "2", "0"), "layer-lr must be three factors above 0 and at most 10"),
+        ((*SPLIT, "--freeze", "3"), "--freeze needs --weights"),
+        ((*SPLIT, "--weights", "net.pth", "--freeze", "20"), "freeze must be from 0 to 19, got 20"),
+        ((*SPLIT, "--epochs", "0", "--freeze", "3"), "these mean nothing: --freeze"),
         ((*SPLIT, "--batch-size", "0"), "batch-size must be at least 1, got 0"),
         ((*SPLIT, "--batch-size", "30"), "batch-size must be a multiple of chunks (4), got 30"),
         ((*SPLIT, "--batch-size", "4096"), "batch-size 4096 is more than the 1437 training images"),
@@ -192,6 +195,12 @@ def test_layer_wise_rates(
     monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], rates: tuple[float, ...] | None
 ) -> None:
     assert configured(monkeypatch, *words).layer_rates == rates
+
+
+@pytest.mark.parametrize("words", [("--weights", "net.pth"), ("--resume",)])
+def test_frozen_layers(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    assert configured(monkeypatch, *words).freeze == 0
+    assert configured(monkeypatch, *words, "--freeze", "19").freeze == 19
 
 
 def test_fewer_epochs_than_the_recipe_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,8 +84,9 @@ def assert_same_state(a: Trainer, b: Trainer) -> None:
             "rate_target": 100.0,
             "checkpoint_mode": "except_last",
         },
+        {"freeze": 4, "optimizer": "muon", "layer_rates": (1.0, 0.6, 0.4), "checkpoint_mode": "always"},
     ],
-    ids=["plain", "all options", "schedule"],
+    ids=["plain", "all options", "schedule", "frozen"],
 )
 def test_interrupted_after_every_epoch_is_as_never_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
