@@ -11,6 +11,7 @@ from types import MappingProxyType
 from splitwire.errors import ConfigError, SplitwireError
 from trainer.config import default_run
 from trainer.data import load
+from trainer.data_arguments import storage_from
 from trainer.imagenet import published_weights
 from trainer.options import config_from, make_parser
 from trainer.split_arguments import refuse_options_of_split, request_from
@@ -57,14 +58,15 @@ def _train(arguments: argparse.Namespace) -> int:
     config = config_from(arguments)
     if arguments.dataset == "digits":
         print("data set: the embedded handwritten digits; name another with --dataset cifar10 or folder")
+    folder = arguments.out or default_run(config)
     dataset = load(
         arguments.dataset,
         root=arguments.data,
         download=not arguments.no_download,
         preprocess=config.preprocess,
+        storage=storage_from(arguments, folder),
         progress=not arguments.quiet,
     )
-    folder = arguments.out or default_run(config)
     from trainer.run import run  # torch takes seconds to import; --help and mistakes should not wait for it
 
     run(

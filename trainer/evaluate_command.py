@@ -14,6 +14,7 @@ from trainer.atomic import replace_file
 from trainer.comparison import Comparison, compare
 from trainer.data import DATASETS, Dataset, Split, load
 from trainer.data.preprocessing import PreprocessOptions
+from trainer.data.storage import Storage
 from trainer.point import as_csv
 
 __all__ = ["evaluate"]
@@ -110,6 +111,7 @@ def _load(options: argparse.Namespace, bundle: Bundle) -> Dataset:
         root=options.data,
         download=not options.no_download,
         preprocess=as_served if name == "folder" else PreprocessOptions(),
+        storage=Storage(folder=options.out),
         progress=not options.quiet,
     )
 

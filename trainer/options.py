@@ -10,7 +10,8 @@ from splitwire.plan import LAYERS, SplitPlan
 from trainer.boundary_arguments import add_boundaries, boundary_from
 from trainer.config import CHECKPOINT_MODES, LAYER_RATES, OPTIMIZERS, RECIPES, TrainConfig
 from trainer.data import DATASETS
-from trainer.preprocess_arguments import add_preprocessing, preprocess_from
+from trainer.data_arguments import add_data
+from trainer.preprocess_arguments import preprocess_from
 from trainer.split_arguments import add_split_without_training
 
 __all__ = ["config_from", "make_parser"]
@@ -52,7 +53,7 @@ def make_parser() -> Parser:
     parser = Parser("trainer", _DESCRIPTION, _EPILOG)
     _add_split(parser.add_argument_group("where to cut"))
     add_boundaries(parser.add_argument_group("what crosses (both boundaries, unless overridden for one)"))
-    _add_data(parser.add_argument_group("data"))
+    add_data(parser.add_argument_group("data"))
     _add_beginning(parser.add_argument_group("what to learn from, beside the labels"))
     add_split_without_training(parser.add_argument_group("without training (--epochs 0 --weights W)"))
     recipe = parser.add_argument_group("recipe (defaults in brackets depend on the data set)")
@@ -77,21 +78,6 @@ def _add_split(group: _Group) -> None:
         metavar="M",
         help="last M layers on the edge; 0: the cloud answers with logits",
     )
-
-
-def _add_data(group: _Group) -> None:
-    group.add_argument(
-        "--dataset", choices=DATASETS, default="digits", help="default: digits, which is embedded"
-    )
-    group.add_argument(
-        "--data",
-        type=Path,
-        default=Path("data"),
-        metavar="DIR",
-        help="folder of the data set (default: data)",
-    )
-    group.add_argument("--no-download", action="store_true", help="do not fetch cifar10 where it is absent")
-    add_preprocessing(group)
 
 
 def _add_beginning(group: _Group) -> None:

@@ -9,6 +9,7 @@ from tests.data import require_data
 from trainer import data
 from trainer.data import folder
 from trainer.data.preprocessing import PreprocessOptions, for_photos
+from trainer.data.storage import Storage
 
 _COLOURS = {"ant": (200, 30, 30), "bee": (30, 200, 30), "cow": (30, 30, 200)}
 
@@ -31,8 +32,8 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def load(root: Path, *, image_size: int = 224, **options: int) -> data.Dataset:
-    return folder.load(root, preprocess=for_photos(image_size), progress=False, **options)
+def load(root: Path, *, image_size: int = 224) -> data.Dataset:
+    return folder.load(root, preprocess=for_photos(image_size), progress=False)
 
 
 def test_classes_are_sorted_and_images_belong_to_them(root: Path) -> None:
@@ -101,17 +102,16 @@ def test_an_unreadable_image_is_named(root: Path, content: bytes) -> None:
         load(root, image_size=32)
 
 
-def test_more_than_memory_allows(root: Path) -> None:
-    needed = 15 * 32 * 32 * 3
-    assert len(load(root, image_size=32, max_bytes=needed).train) == 12
-    with pytest.raises(
-        DatasetError, match=r"15 images of 32x32 take 0\.00 GiB decoded, the limit is 0\.00 GiB"
-    ):
-        load(root, image_size=32, max_bytes=needed - 1)
-    with pytest.raises(
-        DatasetError, match=r"15 images of 3000x3000 take 0\.38 GiB decoded, the limit is 0\.25"
-    ):
-        load(root, image_size=3000, max_bytes=1 << 28)
+def test_more_than_memory_is_for_lies_on_disk(root: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = {"preprocess": PreprocessOptions(size=32), "download": False, "progress": False}
+    expected = data.load("folder", root=root, **options)  # type: ignore[arg-type]
+    found = data.load("folder", root=root, storage=Storage(0, disk), **options)  # type: ignore[arg-type]
+    assert found.train.images.base is not None
+    assert isinstance(found.train.images.base.base, np.memmap)
+    np.testing.assert_array_equal(found.train.images, expected.train.images)
+    np.testing.assert_array_equal(found.test.images, expected.test.images)
 
 
 def test_a_size_that_no_network_takes(root: Path) -> None:

@@ -111,6 +111,7 @@ def test_help_and_mistakes_do_not_wait_for_torch() -> None:
         ((*SPLIT, "--seed", "-1"), "seed must be from 0"),
         ((*SPLIT, "--image-size", "64"), "images of digits are 32 x 32"),
         ((*SPLIT, "--cloud-device", "toaster"), "no device 'toaster' here"),
+        ((*SPLIT, "--image-memory", "-1"), "image-memory must be at least 0 GiB, got -1.0"),
         ((*SPLIT, "--dataset", "folder", "--data", "/nowhere"), "/nowhere"),
         ((*SPLIT, "--dataset", "cifar10", "--data", "/nowhere", "--no-download"), "/nowhere"),
         ((*SPLIT, "--out", "/dev/null/run"), "/dev/null/run"),

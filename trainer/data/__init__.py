@@ -7,6 +7,7 @@ from splitwire.errors import ConfigError
 from trainer.data import cifar10, digits, folder
 from trainer.data.dataset import Dataset, Split
 from trainer.data.preprocessing import PreprocessOptions, for_photos
+from trainer.data.storage import Storage
 
 __all__ = ["DATASETS", "Dataset", "Split", "load"]
 
@@ -14,6 +15,7 @@ __all__ = ["DATASETS", "Dataset", "Split", "load"]
 DATASETS: tuple[str, ...] = ("digits", "cifar10", "folder")
 
 _AS_IT_IS = PreprocessOptions()
+_IN_MEMORY = Storage()
 
 
 def load(
@@ -22,12 +24,14 @@ def load(
     root: Path | None,
     download: bool,
     preprocess: PreprocessOptions = _AS_IT_IS,
+    storage: Storage = _IN_MEMORY,
     progress: bool,
 ) -> Dataset:
     """The dataset of that name.
 
     root: where it lies; unused by digits. download: whether cifar10 may be fetched into root if it is absent.
     preprocess: what is to differ from the data set's own; the size of all but folder cannot.
+    storage: where decoded images of folder are kept.
 
     Raises:
         ConfigError: an unknown name, no root where one is needed, or preprocessing that cannot be.
@@ -44,7 +48,8 @@ def load(
         case "cifar10", Path():
             dataset = cifar10.load(root, download=download, progress=progress)
         case "folder", Path():
-            return folder.load(root, preprocess=preprocess.over(for_photos()), progress=progress)
+            fitted = preprocess.over(for_photos())
+            return folder.load(root, preprocess=fitted, storage=storage, progress=progress)
         case _:
             dataset = digits.load()
     return replace(dataset, preprocess=preprocess.over(dataset.preprocess))

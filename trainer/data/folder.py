@@ -7,46 +7,41 @@ root/
 
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 from splitwire.errors import DatasetError
 from splitwire.preprocess import Preprocess
-from trainer.data.dataset import Dataset, Split
-from trainer.data.files import SUFFIXES, decode_files, guard_memory, image_files
+from trainer.data.dataset import Dataset
+from trainer.data.decoding import LabelledFiles, decode_dataset
+from trainer.data.files import SUFFIXES, image_files
 from trainer.data.preprocessing import for_photos
+from trainer.data.storage import Storage
 
-__all__ = ["MAX_BYTES", "load"]
+__all__ = ["load"]
 
-#: Both splits are held decoded; this many bytes of pixels is about 28,000 images of 224x224.
-MAX_BYTES = 4 << 30
+_IN_MEMORY = Storage()
 
 
 def load(
-    root: Path, *, preprocess: Preprocess | None = None, progress: bool, max_bytes: int = MAX_BYTES
+    root: Path, *, preprocess: Preprocess | None = None, storage: Storage = _IN_MEMORY, progress: bool
 ) -> Dataset:
     """Every image under root, decoded, scaled and cropped; classes by name.
 
     preprocess: as for ImageNet if None.
 
     Raises:
-        DatasetError: a split or class is absent or empty, the splits' classes differ, an image cannot be
-            read, or the decoded images would take more than `max_bytes`.
+        DatasetError: a split or class is absent or empty, the splits' classes differ, images cannot be read,
+            or there is no room for them.
     """
-    preprocess = for_photos() if preprocess is None else preprocess
     train, test = _find(root / "train"), _find(_test_folder(root))
     _same_classes(train, test)
-    count = sum(len(paths) for split in (train, test) for paths in split.values())
-    guard_memory(count, preprocess.size, max_bytes)
-    with tqdm(total=count, unit="image", disable=not progress) as bar:
-        return Dataset(
-            name=root.resolve().name,
-            labels=tuple(train),
-            train=_decode(train, preprocess, bar),
-            test=_decode(test, preprocess, bar),
-            preprocess=preprocess,
-            flip=True,
-        )
+    return decode_dataset(
+        root.resolve().name,
+        tuple(train),
+        train=_labelled(train),
+        test=_labelled(test),
+        preprocess=for_photos() if preprocess is None else preprocess,
+        storage=storage,
+        progress=progress,
+    )
 
 
 def _test_folder(root: Path) -> Path:
@@ -74,7 +69,6 @@ def _same_classes(train: dict[str, list[Path]], test: dict[str, list[Path]]) -> 
         )
 
 
-def _decode(classes: dict[str, list[Path]], preprocess: Preprocess, bar: tqdm) -> Split:
-    paths = [path for group in classes.values() for path in group]
-    targets = np.repeat(np.arange(len(classes)), [len(group) for group in classes.values()])
-    return Split(decode_files(paths, preprocess, bar), targets.astype(np.int64))
+def _labelled(classes: dict[str, list[Path]]) -> LabelledFiles:
+    found = [(path, target) for target, paths in enumerate(classes.values()) for path in paths]
+    return LabelledFiles([path for path, _ in found], [target for _, target in found])

@@ -13,7 +13,9 @@ from tqdm import tqdm
 
 from splitwire.errors import DatasetError
 from splitwire.preprocess import Preprocess
-from trainer.data.files import SUFFIXES, decode_files, guard_memory, image_files
+from trainer.data.decoding import decode_files, refuse_unreadable
+from trainer.data.files import SUFFIXES, image_files
+from trainer.data.storage import Storage
 
 __all__ = ["MAX_IMAGES", "load_images"]
 
@@ -23,14 +25,12 @@ MAX_IMAGES = 512
 #: Statistics of fewer are an accident.
 _LEAST_IMAGES = 24
 
-_MAX_BYTES = 4 << 30
-
 
 def load_images(root: Path, preprocess: Preprocess, *, progress: bool) -> NDArray[np.uint8]:
-    """At most MAX_IMAGES of those under `root`, evenly spread by path -> uint8 (n, size, size, 3).
+    """At most MAX_IMAGES of those under `root`, evenly spread by path -> uint8 (n, size, size, 3), as served.
 
     Raises:
-        DatasetError: no folder, too few images, or one that cannot be read.
+        DatasetError: no folder, too few images, or some that cannot be read.
     """
     if not root.is_dir():
         raise DatasetError(f"no folder {root}: expected one with images to calibrate on")
@@ -43,9 +43,10 @@ def load_images(root: Path, preprocess: Preprocess, *, progress: bool) -> NDArra
         )
     count = min(len(paths), MAX_IMAGES)
     chosen = [paths[i * len(paths) // count] for i in range(count)]
-    guard_memory(count, preprocess.size, _MAX_BYTES)
+    images = Storage().allocate(count, preprocess.size)
     with tqdm(total=count, desc="images", unit="image", disable=not progress, leave=False) as bar:
-        return decode_files(chosen, preprocess, bar)
+        refuse_unreadable(decode_files(chosen, preprocess, images, bar), count)
+    return images
 
 
 def _hidden(path: Path, root: Path) -> bool:

@@ -11,6 +11,8 @@ from pathlib import Path
 from splitwire.errors import ConfigError, SplitwireError
 from trainer.data import Dataset, load
 from trainer.data.preprocessing import PreprocessOptions
+from trainer.data.storage import Storage
+from trainer.data_arguments import storage_from
 from trainer.options import config_from, make_parser
 from trainer.preprocess_arguments import preprocess_from
 from trainer.sweep.cell import Cell, Value, describe
@@ -29,6 +31,7 @@ class DataSource:
     root: Path
     download: bool
     preprocess: PreprocessOptions
+    storage: Storage
     progress: bool
 
     def load(self) -> Dataset:
@@ -38,6 +41,7 @@ class DataSource:
             root=self.root,
             download=self.download,
             preprocess=self.preprocess,
+            storage=self.storage,
             progress=self.progress,
         )
 
@@ -109,6 +113,7 @@ def _data_source(namespace: argparse.Namespace) -> DataSource:
         root=namespace.data,
         download=not namespace.no_download,
         preprocess=preprocess_from(namespace),
+        storage=storage_from(namespace, namespace.out or _DEFAULT_OUT),
         progress=not namespace.quiet,
     )
 

@@ -14,7 +14,7 @@ __all__ = ["DEFAULT", "SweepOptions", "read_options"]
 DEFAULT = "default"
 
 #: Where a training writes and how fast it runs say nothing of what it is.
-_NO_AXES = {"--out", "--bundle", "--threads"}
+_NO_AXES = {"--out", "--bundle", "--threads", "--image-memory"}
 
 #: What a sweep decides for each of its trainings.
 _DECIDED = ("--resume", "--overwrite", "--bundle")

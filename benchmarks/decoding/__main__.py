@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.decoding.main import main
+
+sys.exit(main())
