@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from trainer.data import cifar100
 from trainer.data.cifar10 import OFFICIAL
 from trainer.data.download import Archive
 
@@ -26,6 +27,7 @@ __all__ = [
     "require_cifar10",
     "require_data",
     "write_cifar10",
+    "write_cifar100",
     "write_pickle",
 ]
 
@@ -78,14 +80,29 @@ def write_cifar10(root: Path, *, rows: int = 6, seed: int = 0) -> Archive:
     return pack_archive(folder, root / "packed")
 
 
-def pack_archive(folder: Path, into: Path) -> Archive:
-    """A .tar.gz of the folder at into/cifar-10-python.tar.gz, and its description."""
+def write_cifar100(root: Path, *, rows: int = 6, seed: int = 0) -> Archive:
+    """As `write_cifar10`, with five fine labels, in the layout of CIFAR-100."""
+    folder = root / cifar100.OFFICIAL.folder
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(seed)
+    fine, coarse = [f"fine {i}" for i in range(5)], ["coarse 0", "coarse 1"]
+    write_pickle(folder / "meta", {"fine_label_names": fine, "coarse_label_names": coarse})
+    for name in ("train", "test"):
+        batch = _random_batch(rows, generator)
+        labels = [label % len(fine) for label in batch.pop("labels")]
+        batch |= {"fine_labels": labels, "coarse_labels": [label % 2 for label in labels], "batch_label": ""}
+        write_pickle(folder / name, batch)
+    return pack_archive(folder, root / "packed", cifar100.OFFICIAL)
+
+
+def pack_archive(folder: Path, into: Path, official: Archive = OFFICIAL) -> Archive:
+    """A .tar.gz of the folder, named as the official one, and its description."""
     into.mkdir(exist_ok=True)
-    path = into / OFFICIAL.filename
+    path = into / official.filename
     with tarfile.open(path, "w:gz") as tar:
         tar.add(folder, folder.name)
     return Archive(
-        url=OFFICIAL.url,
+        url=official.url,
         bytes=path.stat().st_size,
         digest=md5(path.read_bytes()),
         folder=folder.name,

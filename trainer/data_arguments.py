@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from splitwire.errors import ConfigError
-from trainer.data import DATASETS
+from trainer.data import DATASETS, DOWNLOADED
 from trainer.data.storage import DEFAULT_MEMORY, Storage
 from trainer.preprocess_arguments import add_preprocessing
 
@@ -25,7 +25,9 @@ def add_data(group: argparse._ArgumentGroup) -> None:
         metavar="DIR",
         help="folder of the data set (default: data)",
     )
-    group.add_argument("--no-download", action="store_true", help="do not fetch cifar10 where it is absent")
+    group.add_argument(
+        "--no-download", action="store_true", help=f"do not fetch {' or '.join(DOWNLOADED)} where absent"
+    )
     group.add_argument(
         "--image-memory",
         type=float,

@@ -12,7 +12,7 @@ from splitwire.command_line import Parser
 from splitwire.errors import ConfigError, DatasetError
 from trainer.atomic import replace_file
 from trainer.comparison import Comparison, compare
-from trainer.data import DATASETS, Dataset, Split, load
+from trainer.data import DATASETS, DOWNLOADED, PHOTOS, Dataset, Split, load
 from trainer.data.preprocessing import PreprocessOptions
 from trainer.data.storage import Storage
 from trainer.point import as_csv
@@ -67,7 +67,7 @@ def _parser() -> Parser:
     add("bundles", type=Path, nargs="+", metavar="BUNDLE", help="each an operating point")
     add("--dataset", choices=DATASETS, help="default: what the first bundle says it was trained on")
     add("--data", type=Path, default=Path("data"), metavar="DIR", help="its folder (default: data)")
-    add("--no-download", action="store_true", help="do not fetch cifar10 where it is absent")
+    add("--no-download", action="store_true", help=f"do not fetch {' or '.join(DOWNLOADED)} where absent")
     add("--images", type=int, metavar="N", help="N test images, evenly spread (default: all)")
     add(
         "--unsplit",
@@ -110,7 +110,7 @@ def _load(options: argparse.Namespace, bundle: Bundle) -> Dataset:
         name,
         root=options.data,
         download=not options.no_download,
-        preprocess=as_served if name == "folder" else PreprocessOptions(),
+        preprocess=as_served if name in PHOTOS else PreprocessOptions(),
         storage=Storage(folder=options.out),
         progress=not options.quiet,
     )

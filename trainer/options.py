@@ -35,6 +35,8 @@ examples:
       CIFAR-10; downloaded to data/ unless it is there
   trainer --dataset folder --data photos --edge-front 11 --edge-back 1
       photos/train/<class>/*.jpg and photos/val/<class>/*.jpg
+  trainer --dataset cub200 --data data --edge-front 11 --edge-back 1 --weights imagenet --reset-classifier
+      birds, to be fetched from their official page beforehand, as cars196 and food101; fine-tunes
   trainer --weights imagenet --epochs 0 --calibrate photos --edge-front 11 --edge-back 1
       trained already: only split, by images without labels, in minutes
   trainer --edge-front 3 --edge-back 1 --resume

@@ -12,13 +12,13 @@ _Group = argparse._ArgumentGroup
 
 def add_preprocessing(group: _Group) -> None:
     group.add_argument(
-        "--image-size", type=int, metavar="PX", help="side of the network's input, for folder (default: 224)"
+        "--image-size", type=int, metavar="PX", help="side of the network's input, for photos (default: 224)"
     )
     group.add_argument(
         "--resize",
         type=int,
         metavar="PX",
-        help="what an image's shorter side is scaled to before the central square is cut, for folder "
+        help="what an image's shorter side is scaled to before the central square is cut, for photos "
         "(default: 256/224 of its size)",
     )
     for name, what in (("mean", "subtracted from"), ("std", "then dividing")):

@@ -135,10 +135,12 @@ def test_by_name(root: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "root", "size", "message"),
     [
-        ("mnist", None, None, "unknown dataset 'mnist': expected one of digits, cifar10, folder"),
+        ("mnist", None, None, "unknown dataset 'mnist': expected one of digits, cifar10, cifar100, fold"),
         ("cifar10", None, None, "dataset cifar10 needs the folder"),
         ("folder", None, None, "dataset folder needs the folder"),
-        ("cifar10", Path(), 224, "images of cifar10 are 32 x 32; only folder takes another size, got 224"),
+        ("cub200", None, None, "dataset cub200 needs the folder"),
+        ("cifar10", Path(), 224, "images of cifar10 are 32 x 32; only folder, .* take another size, got 224"),
+        ("cifar100", Path(), 224, "images of cifar100 are 32 x 32"),
         ("folder", Path(), 0, "the input's size must be 1 to"),
         ("digits", None, 8, "images of digits are 32 x 32"),
     ],

@@ -11,6 +11,7 @@ from PIL import Image
 import trainer.run
 from splitwire.bundle import Bundle
 from splitwire.plan import SplitPlan
+from tests.published import write_cub200
 from trainer.__main__ import main
 from trainer.config import RECIPES, BoundaryOptions, TrainConfig
 from trainer.data import DATASETS
@@ -222,6 +223,22 @@ def test_photos_of_ones_own(photos: Path, tmp_path: Path, capsys: pytest.Capture
     assert "was made with other options: seed" in capsys.readouterr().err
     assert main([*arguments, "--out", str(out), "--resume"]) == 0
     assert "resumed after epoch 1 of 1" in capsys.readouterr().out
+
+
+def test_a_published_data_set_from_training_to_evaluation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_cub200(tmp_path / "CUB_200_2011")
+    data, out = ["--data", str(tmp_path)], tmp_path / "run"
+    size = ["--dataset", "cub200", "--image-size", "16", "--resize", "18", "--image-memory", "0"]
+    assert main([*SPLIT, *QUICK, *data, *size, "--out", str(out)]) == 0
+    assert {path.name for path in out.iterdir()} == {"bundle", "checkpoint.pt", "curves.png", "metrics.jsonl"}
+    manifest = Bundle.load(out / "bundle").manifest
+    assert manifest.labels == ("001.Albatross", "002.Auklet", "003.Bunting")
+    assert manifest.preprocess.resize == 18
+    capsys.readouterr()
+    assert main(["evaluate", str(out / "bundle"), *data, "--quiet"]) == 0
+    assert "cub200, 3 of 3 test images" in capsys.readouterr().out
 
 
 def test_interrupted(

@@ -1,18 +1,33 @@
 """Labelled images to train on, by name."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from splitwire.errors import ConfigError
-from trainer.data import cifar10, digits, folder
+from trainer.data import cars196, cifar10, cifar100, cub200, digits, folder, food101
 from trainer.data.dataset import Dataset, Split
 from trainer.data.preprocessing import PreprocessOptions, for_photos
 from trainer.data.storage import Storage
 
-__all__ = ["DATASETS", "Dataset", "Split", "load"]
+__all__ = ["DATASETS", "DOWNLOADED", "PHOTOS", "Dataset", "Split", "load"]
+
+_SMALL: Mapping[str, Callable[..., Dataset]] = MappingProxyType(
+    {"cifar10": cifar10.load, "cifar100": cifar100.load}
+)
+_LARGE: Mapping[str, Callable[..., Dataset]] = MappingProxyType(
+    {"folder": folder.load, "cub200": cub200.load, "cars196": cars196.load, "food101": food101.load}
+)
+
+#: Of these, images of 32x32, a copy is downloaded where it is absent.
+DOWNLOADED: tuple[str, ...] = tuple(_SMALL)
+
+#: Files of any size, which are scaled and cropped to one that can be chosen.
+PHOTOS: tuple[str, ...] = tuple(_LARGE)
 
 #: What `load` knows. All but digits are read from a folder that the user names.
-DATASETS: tuple[str, ...] = ("digits", "cifar10", "folder")
+DATASETS: tuple[str, ...] = ("digits", *DOWNLOADED, *PHOTOS)
 
 _AS_IT_IS = PreprocessOptions()
 _IN_MEMORY = Storage()
@@ -29,9 +44,9 @@ def load(
 ) -> Dataset:
     """The dataset of that name.
 
-    root: where it lies; unused by digits. download: whether cifar10 may be fetched into root if it is absent.
-    preprocess: what is to differ from the data set's own; the size of all but folder cannot.
-    storage: where decoded images of folder are kept.
+    root: where it lies; unused by digits. download: whether one of DOWNLOADED may be fetched into root if it
+    is absent. preprocess: what is to differ from the data set's own; the size only of PHOTOS can. storage:
+    where decoded images of PHOTOS are kept.
 
     Raises:
         ConfigError: an unknown name, no root where one is needed, or preprocessing that cannot be.
@@ -41,15 +56,13 @@ def load(
         raise ConfigError(f"unknown dataset {name!r}: expected one of {', '.join(DATASETS)}")
     if name != "digits" and root is None:
         raise ConfigError(f"dataset {name} needs the folder that it is read from")
+    if name in PHOTOS:
+        fitted = preprocess.over(for_photos())
+        return _LARGE[name](root, preprocess=fitted, storage=storage, progress=progress)
     for side in (preprocess.size, preprocess.resize):
-        if name != "folder" and side not in (None, 32):
-            raise ConfigError(f"images of {name} are 32 x 32; only folder takes another size, got {side}")
-    match name, root:
-        case "cifar10", Path():
-            dataset = cifar10.load(root, download=download, progress=progress)
-        case "folder", Path():
-            fitted = preprocess.over(for_photos())
-            return folder.load(root, preprocess=fitted, storage=storage, progress=progress)
-        case _:
-            dataset = digits.load()
+        if side not in (None, 32):
+            raise ConfigError(
+                f"images of {name} are 32 x 32; only {', '.join(PHOTOS)} take another size, got {side}"
+            )
+    dataset = digits.load() if name == "digits" else _SMALL[name](root, download=download, progress=progress)
     return replace(dataset, preprocess=preprocess.over(dataset.preprocess))

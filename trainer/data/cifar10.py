@@ -5,28 +5,21 @@ root/
 └── cifar-10-python.tar.gz     unpacked when the folder is absent, downloaded when both are
 """
 
-import hashlib
-import io
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from splitwire.errors import DatasetError
 from splitwire.preprocess import Preprocess
+from trainer.data.cifar import SIDE, label_names, locate, read_pickle, to_split
 from trainer.data.dataset import Dataset, Split
-from trainer.data.download import Archive, extract, fetch
+from trainer.data.download import Archive
 
 __all__ = ["OFFICIAL", "load"]
 
 _META = "batches.meta"
 _TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 _TEST = "test_batch"
-_SIDE = 32
 
 OFFICIAL = Archive(
     url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
@@ -56,10 +49,15 @@ def load(root: Path, *, download: bool, progress: bool, source: Archive = OFFICI
     Raises:
         DatasetError: absent (and not downloaded), or a file is not the published one.
     """
-    folder = _locate(root, source, download=download, progress=progress)
-    meta = _read(folder, _META, source)
-    labels, rows = _labels(folder / _META, meta), meta.get("num_cases_per_batch")
-    batches = [_batch(folder / name, _read(folder, name, source), rows, len(labels)) for name in _TRAIN]
+    folder = locate(root, source, "CIFAR-10", _META, download=download, progress=progress)
+    meta = read_pickle(folder, _META, source)
+    labels, rows = label_names(folder / _META, meta, "label_names"), meta.get("num_cases_per_batch")
+
+    def batch(name: str) -> Split:
+        value = read_pickle(folder, name, source)
+        return to_split(folder / name, value, "labels", rows=rows, classes=len(labels))
+
+    batches = [batch(name) for name in _TRAIN]
     return Dataset(
         name="cifar10",
         labels=labels,
@@ -67,104 +65,9 @@ def load(root: Path, *, download: bool, progress: bool, source: Archive = OFFICI
             np.concatenate([batch.images for batch in batches]),
             np.concatenate([batch.targets for batch in batches]),
         ),
-        test=_batch(folder / _TEST, _read(folder, _TEST, source), rows, len(labels)),
+        test=batch(_TEST),
         preprocess=Preprocess(
-            size=_SIDE, resize=_SIDE, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
+            size=SIDE, resize=SIDE, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
         ),
         flip=True,
     )
-
-
-def _locate(root: Path, source: Archive, *, download: bool, progress: bool) -> Path:
-    if (root / _META).is_file():
-        return root
-    if (root / source.folder).is_dir():
-        return root / source.folder
-    archive = root / source.filename
-    if not archive.is_file():
-        if not download:
-            raise DatasetError(
-                f"no CIFAR-10 in {root}: expected {source.folder}/ or {source.filename} there. Allow the "
-                f"download, or fetch {source.url} yourself and put the file, unopened, at {archive}"
-            )
-        archive = fetch(source, root, progress=progress)
-    return extract(archive, source, root)
-
-
-def _read(folder: Path, name: str, source: Archive) -> Mapping[str, Any]:
-    """The dictionary in one file, whose digest is checked before a byte of it is interpreted."""
-    path = folder / name
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if found != source.files[name]:
-        raise DatasetError(f"{path} is not the published file: MD5 {found}, expected {source.files[name]}")
-    try:
-        value = _ArraysOnly(io.BytesIO(data), encoding="latin1").load()
-    except Exception as error:  # a broken pickle can raise anything
-        raise DatasetError(f"{path} cannot be unpickled: {error}") from error
-    if not isinstance(value, dict):
-        raise DatasetError(f"{path} must hold a dictionary, got {type(value).__name__}")
-    return value
-
-
-def _labels(path: Path, meta: Mapping[str, Any]) -> tuple[str, ...]:
-    names = meta.get("label_names")
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise DatasetError(f"{path}: label_names must be a list of strings, got {names!r}")
-    return tuple(names)
-
-
-def _batch(path: Path, value: Mapping[str, Any], rows: object, classes: int) -> Split:
-    """Rows of 3072 bytes, each an image as (3, 32, 32)."""
-    data, labels = value.get("data"), value.get("labels")
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != (rows, 3 * _SIDE * _SIDE):
-        found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise DatasetError(f"{path}: data must be uint8 {(rows, 3 * _SIDE * _SIDE)}, got {found}")
-    if not isinstance(labels, list) or len(labels) != rows:
-        raise DatasetError(f"{path}: labels must be a list of {rows}")
-    if any(type(label) is not int or not 0 <= label < classes for label in labels):
-        raise DatasetError(f"{path}: labels must be integers from 0 to {classes - 1}")
-    images = data.reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
-    return Split(np.ascontiguousarray(images), np.array(labels, dtype=np.int64))
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles plain containers and numpy arrays; any other global is refused, so nothing foreign runs."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _GLOBALS[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name} is not allowed") from None
-
-
-def _array(_type: object, _shape: object, _typecode: object) -> NDArray[np.int8]:
-    """Stands for numpy's _reconstruct: a placeholder, whose shape, dtype and bytes the pickle sets next."""
-    return np.empty(0, np.int8)
-
-
-def _dtype(code: str, _align: object, _copy: object) -> np.dtype[np.uint8]:
-    """Stands for numpy.dtype. A copy, because the pickle then sets its state too."""
-    if code not in ("u1", "|u1"):
-        raise pickle.UnpicklingError(f"only arrays of uint8 are allowed, got dtype {code!r}")
-    return np.dtype(np.uint8, copy=True)
-
-
-def _encode(text: str, _encoding: object) -> bytes:
-    """Stands for _codecs.encode, by which protocol 2 carries bytes."""
-    return text.encode("latin1")
-
-
-#: Nothing here allocates or runs what a pickle chooses. `ndarray` itself is only ever an argument, ignored.
-_GLOBALS: Mapping[tuple[str, str], Any] = MappingProxyType(
-    {
-        ("numpy", "ndarray"): None,
-        ("numpy", "dtype"): _dtype,
-        ("numpy.core.multiarray", "_reconstruct"): _array,
-        ("numpy._core.multiarray", "_reconstruct"): _array,
-        ("_codecs", "encode"): _encode,
-    }
-)
