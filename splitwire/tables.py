@@ -37,6 +37,8 @@ _REACH = 4
 #: How many symbols' worth of trust a context's row puts in its channel's.
 _PRIOR = 4.0
 
+_NO_TABLES = "tables must be lists of lists of lists of integers, of equal lengths"
+
 #: Of one row: the symbol of each of the 2^PRECISION slots; by symbol, its frequency and its first slot.
 Slots: TypeAlias = tuple[bytes, list[int], list[int]]
 
@@ -80,7 +82,9 @@ class SymbolTables:
     def __init__(self, frequencies: NDArray[np.integer[Any]]) -> None:
         if frequencies.ndim != 3 or frequencies.dtype.kind not in "iu" or 0 in frequencies.shape:
             raise PlanError(f"tables must be integers (C, contexts, symbols), got shape {frequencies.shape}")
-        if frequencies.min() < 1 or (frequencies.sum(2) != 1 << PRECISION).any():
+        # The most first: sums of integers of 64 bits wrap around.
+        most = 1 << PRECISION
+        if frequencies.min() < 1 or frequencies.max() > most or (frequencies.sum(2) != most).any():
             raise PlanError(f"each row of a table must sum to {1 << PRECISION}, of frequencies of at least 1")
         self.frequencies = frequencies.astype(np.uint16)
         self._by_neighbours: dict[int, list[list[Slots]]] = {}
@@ -140,10 +144,14 @@ class SymbolTables:
     @classmethod
     def from_json(cls, value: object) -> "SymbolTables":
         """Raises PlanError unless `value` is a list of lists of lists of such frequencies."""
+        # numpy would take truth values for numbers, and give every string the longest one's memory.
+        numbers = (number for rows in _list(value) for row in _list(rows) for number in _list(row))
+        if not all(type(number) is int for number in numbers):
+            raise PlanError(_NO_TABLES)
         try:
             return cls(np.array(value))
-        except (ValueError, OverflowError, TypeError):  # of unequal lengths, or of anything else
-            raise PlanError("tables must be lists of lists of lists of integers, of equal lengths") from None
+        except (ValueError, OverflowError):  # of unequal lengths, or beyond 64 bits
+            raise PlanError(_NO_TABLES) from None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SymbolTables) and np.array_equal(self.frequencies, other.frequencies)
@@ -153,6 +161,12 @@ class SymbolTables:
 
     def __repr__(self) -> str:
         return f"SymbolTables{self.shape}"
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise PlanError(_NO_TABLES)
+    return value
 
 
 def _frequencies(counts: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

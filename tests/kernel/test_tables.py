@@ -99,8 +99,9 @@ def changed(**at: Any) -> NDArray[Any]:
         np.full((2, 4), 1024),
         np.zeros((0, 1, 4), int),
         np.full((2, 1, 4), True),
+        changed(x0=2**62, x1=2**62, x2=2**62, x3=2**62 + 4096),  # which sums to 4096 in 64 bits
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_what_are_no_frequencies(frequencies: NDArray[Any]) -> None:
     with pytest.raises(PlanError, match="table"):
@@ -109,12 +110,30 @@ def test_what_are_no_frequencies(frequencies: NDArray[Any]) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, 3, "x", {}, [], [[]], [[1024] * 4], [[[1024] * 4], [[1024] * 3]], [[[2**70] * 4]], [[["a"] * 4]]],
+    [
+        None,
+        3,
+        "x",
+        {},
+        [],
+        [[]],
+        [[1024] * 4],
+        [[[1024] * 4], [[1024] * 3]],
+        [[[2**70] * 4]],
+        [[["a"] * 4]],
+        [[[True, 4095]]],
+    ],
     ids=str,
 )
 def test_what_is_no_json_of_tables(value: object) -> None:
     with pytest.raises(PlanError, match="table"):
         SymbolTables.from_json(value)
+
+
+def test_strings_are_refused_before_they_are_copied() -> None:
+    """An array of them would have a hundred thousand times the longest one's length."""
+    with pytest.raises(PlanError, match="table"):
+        SymbolTables.from_json([[["a"] * 100_000 + ["x" * 100_000]]])
 
 
 def test_equal_by_value() -> None:
