@@ -4,7 +4,7 @@ bytes -> decode_image -> uint8 (h, w, 3) -> fit -> uint8 (size, size, 3)
       -> normalize -> float32 (1, 3, size, size)
 """
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -203,5 +203,6 @@ def _three_finite(values: object) -> bool:
     return (
         isinstance(values, tuple)
         and len(values) == 3
-        and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+        # Compared, not converted: JSON has integers beyond any float. False for NaN.
+        and all(type(v) in (int, float) and abs(v) <= sys.float_info.max for v in values)
     )
