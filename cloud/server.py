@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from cloud.body import Body
 from cloud.config import CloudConfig
+from cloud.garbled import RefuseGarbled
 from cloud.listening import check_free
 from cloud.servicer import Servicer
 from protos import splitwire_pb2 as pb
@@ -81,7 +82,7 @@ class CloudServer:
             max_delay_us=config.max_delay_us,
         )
         servicer = Servicer(bundle, body, max_rows=config.max_rows)
-        server = grpc.aio.server(interceptors=gates, options=options)
+        server = grpc.aio.server(interceptors=[*gates, RefuseGarbled()], options=options)
         watch = await _add_services(server, servicer)
         address = Address(config.listen.host, _bind(server, config.listen, transport))
         await server.start()

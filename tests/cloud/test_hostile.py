@@ -143,7 +143,8 @@ def test_bytes_that_are_no_message_end_their_call_alone(cloud: Serving, tiny_bun
     with pytest.raises(grpc.RpcError) as stream:
         list(cloud.channel.stream_stream(f"{method}Stream", bytes, bytes)(iter([garbage]), timeout=PATIENCE))
     assert isinstance(unary.value, grpc.Call)
-    assert unary.value.code() is grpc.StatusCode.UNKNOWN  # gRPC's own
+    assert unary.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert unary.value.details() == "the bytes are no message of this method's"
     assert isinstance(stream.value, grpc.Call)
     assert stream.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert stream.value.details() == "expected a message of type splitwire.v1.ForwardRequest"
