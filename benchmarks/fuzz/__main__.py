@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.fuzz.main import main
+
+sys.exit(main())
