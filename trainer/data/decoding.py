@@ -1,6 +1,7 @@
 """Image files to pixels: once, before the first epoch, by a thread for each core.
 
-Pillow holds no lock while it decodes and scales, so threads are enough. An epoch then waits for no file.
+Pillow holds no lock while it decodes and scales, so threads share the work of large photos well, that of
+small ones hardly: much of it is Python's (benchmarks/decoding). An epoch then waits for no file.
 """
 
 import os
