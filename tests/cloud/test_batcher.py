@@ -326,6 +326,24 @@ def test_what_cannot_be_explained_is_the_outcome_of_its_batch_and_ends_no_worker
         asyncio.run(run())
 
 
+def test_what_has_expired_makes_room_in_a_full_queue() -> None:
+    async def run() -> None:
+        tasks = await _submit(batcher, _job(_Request(0)))
+        await _until(lambda: engine.started == [0])
+        tasks += await _submit(batcher, _job(_Request(1)), _job(_Request(2, rows=2), expires_ns=0))
+        with pytest.raises(CloudBusy):
+            await batcher.submit(_job(_Request(3, rows=3)))
+        with pytest.raises(DeadlineExceeded):
+            await tasks[2]
+        tasks += await _submit(batcher, _job(_Request(4, rows=2)))
+        engine.open(2)
+        assert [await tasks[i] for i in (0, 1, 3)] == [0, 1, 4]
+
+    engine = _Engine()
+    with _batching(engine, max_queue=3) as batcher:
+        asyncio.run(run())
+
+
 def test_closing_drops_what_waits_and_answers_what_is_computed() -> None:
     async def run() -> None:
         tasks = await _submit(batcher, _job(_Request(0)))
@@ -348,7 +366,7 @@ def test_closing_drops_what_waits_and_answers_what_is_computed() -> None:
 def test_closing_ends_a_batch_that_is_held_back() -> None:
     async def run() -> None:
         (task,) = await _submit(batcher, _job(_Request(0)))
-        await _until(lambda: batcher._busy == 1)
+        await _until(lambda: bool(vars(batcher._changed)["_waiters"]))
         batcher.close()
         with pytest.raises(CloudUnavailable):
             await task

@@ -134,6 +134,22 @@ def test_a_lone_brief_frame_needs_no_worker(tiny_bundle: Bundle) -> None:
         assert _forward(body, _frame(tiny_bundle)).frame == expected
 
 
+def test_frames_that_arrive_together_are_not_alone(tiny_bundle: Bundle) -> None:
+    with Body(tiny_bundle, threads=1, workers=1, max_rows=4, max_batch=4, max_queue=64) as body:
+        _forward(body, _frame(tiny_bundle))
+        body.close()
+        first, *_ = asyncio.run(_all_at_once(body, [_frame(tiny_bundle)] * 3))
+    assert isinstance(first, CloudUnavailable)
+
+
+def test_how_long_many_rows_take_says_nothing_of_one(tiny_bundle: Bundle) -> None:
+    with Body(tiny_bundle, threads=1, workers=1, max_rows=4, max_batch=4, max_queue=64) as body:
+        _forward(body, _frame(tiny_bundle, rows=4))
+        body.close()
+        with pytest.raises(CloudUnavailable):
+            _forward(body, _frame(tiny_bundle))
+
+
 def test_a_frame_that_would_take_long_needs_a_worker(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
