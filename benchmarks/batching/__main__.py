@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.batching.main import main
+
+sys.exit(main())
