@@ -7,8 +7,16 @@ from splitwire.errors import CorruptPayload
 from splitwire.frame import Frame
 from splitwire.packing import Packing
 from splitwire.plan import BoundarySpec, SplitPlan
+from splitwire.trace import Trace, TraceParent, is_request_id
 
-__all__ = ["boundary_to_message", "frame_from_message", "frame_to_message", "plan_to_message"]
+__all__ = [
+    "boundary_to_message",
+    "frame_from_message",
+    "frame_to_message",
+    "plan_to_message",
+    "trace_from_message",
+    "trace_to_message",
+]
 
 
 def frame_to_message(frame: Frame, boundary: BoundarySpec) -> pb.Frame:
@@ -44,3 +52,19 @@ def plan_to_message(plan: SplitPlan) -> pb.Plan:
 
 def boundary_to_message(boundary: BoundarySpec) -> pb.Boundary:
     return pb.Boundary(shape=boundary.shape, keep=boundary.keep, bits=boundary.bits, zero=boundary.zero)
+
+
+def trace_to_message(trace: Trace | None) -> pb.Trace | None:
+    """None where nothing of it is worth its bytes, so that most requests are no longer for it."""
+    if trace is None or (trace.crossing_id is None and trace.parent is None):
+        return None
+    return pb.Trace(
+        request_id=trace.crossing_id or "", parent=b"" if trace.parent is None else trace.parent.pack()
+    )
+
+
+def trace_from_message(message: pb.Trace) -> Trace | None:
+    """What of it is valid; None where nothing is."""
+    request_id = message.request_id if is_request_id(message.request_id) else None
+    parent = TraceParent.unpack(message.parent)
+    return None if request_id is None and parent is None else Trace(request_id, True, parent)

@@ -81,6 +81,7 @@ class ForwardRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     FRAME_FIELD_NUMBER: _builtins.int
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     bundle_digest: _builtins.bytes
     """The first 8 bytes of the SHA-256 of the bundle's manifest.json."""
     id: _builtins.int
@@ -91,6 +92,10 @@ class ForwardRequest(_message.Message):
     """
     @_builtins.property
     def frame(self) -> Global___Frame: ...
+    @_builtins.property
+    def trace(self) -> Global___Trace:
+        """For logs alone: it decides nothing, and what is not valid in it is ignored."""
+
     def __init__(
         self,
         *,
@@ -98,14 +103,41 @@ class ForwardRequest(_message.Message):
         id: _builtins.int = ...,
         frame: Global___Frame | None = ...,
         timeout_ms: _builtins.int = ...,
+        trace: Global___Trace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_digest", b"bundle_digest", "frame", b"frame", "id", b"id", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_digest", b"bundle_digest", "frame", b"frame", "id", b"id", "timeout_ms", b"timeout_ms", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ForwardRequest: _TypeAlias = ForwardRequest  # noqa: Y015
+
+@_typing.final
+class Trace(_message.Message):
+    """Which request of the edge's client this is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """1 to 64 of A-Z a-z 0-9 . _ - , as in the edge's logs."""
+    parent: _builtins.bytes
+    """A W3C traceparent in 25 bytes: trace id (16), parent id (8), flags (1)."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        parent: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Trace: _TypeAlias = Trace  # noqa: Y015
 
 @_typing.final
 class ForwardReply(_message.Message):

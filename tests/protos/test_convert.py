@@ -3,11 +3,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protos import splitwire_pb2 as pb
-from protos.convert import boundary_to_message, frame_from_message, frame_to_message, plan_to_message
+from protos.convert import (
+    boundary_to_message,
+    frame_from_message,
+    frame_to_message,
+    plan_to_message,
+    trace_from_message,
+    trace_to_message,
+)
 from splitwire.errors import CorruptPayload
 from splitwire.frame import Frame
 from splitwire.packing import Packing
 from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
+from splitwire.trace import Trace, TraceParent, is_request_id
 
 _frames = st.builds(
     Frame,
@@ -66,6 +74,34 @@ def test_an_envelope_is_lean() -> None:
     frame = frame_to_message(Frame((1, 64, 14, 14), Packing.DENSE, 4, bytes(200)), _BOUNDARY)
     request = pb.ForwardRequest(bundle_digest=bytes(8), id=1000, frame=frame, timeout_ms=2000)
     assert request.ByteSize() - len(frame.payload) <= 24
+
+
+def test_what_crosses_of_a_trace_is_what_is_worth_it() -> None:
+    parent = TraceParent(bytes(range(16)), bytes(range(8)), 0)
+    for trace, expected in (
+        (Trace("given", True, parent), Trace("given", True, parent)),
+        (Trace("given", True), Trace("given", True)),
+        (Trace("made", False, parent), Trace(None, True, parent)),
+    ):
+        message = trace_to_message(trace)
+        assert message is not None
+        assert trace_from_message(pb.Trace.FromString(message.SerializeToString())) == expected
+        assert message.ByteSize() <= 7 + 27
+
+
+@pytest.mark.parametrize("trace", [None, Trace("made")])
+def test_without_a_trace_a_request_has_not_a_byte_more(trace: Trace | None) -> None:
+    lean = pb.ForwardRequest(bundle_digest=bytes(8), id=1, timeout_ms=2000)
+    request = pb.ForwardRequest(bundle_digest=bytes(8), id=1, timeout_ms=2000, trace=trace_to_message(trace))
+    assert request.SerializeToString() == lean.SerializeToString()
+
+
+@given(st.text(), st.binary(max_size=30))
+def test_what_is_not_valid_in_a_trace_is_ignored(request_id: str, parent: bytes) -> None:
+    trace = trace_from_message(pb.Trace(request_id=request_id, parent=parent))
+    if trace is not None:
+        assert trace.request_id is None or is_request_id(trace.request_id)
+        assert trace.parent is None or trace.parent.pack() == parent
 
 
 def test_plan_and_boundary_say_what_the_manifest_says() -> None:
