@@ -5,8 +5,10 @@ from dataclasses import fields
 from typing import Any, NoReturn, TypeVar
 
 from splitwire import __version__
+from splitwire.address import Address
+from splitwire.logs import LOG_FORMATS
 
-__all__ = ["LOG_LEVELS", "Parser", "take"]
+__all__ = ["LOG_LEVELS", "Parser", "add_watching", "take"]
 
 _T = TypeVar("_T")
 
@@ -34,3 +36,20 @@ class Parser(argparse.ArgumentParser):
 def take(kind: type[_T], options: dict[str, Any]) -> _T:
     """The dataclass `kind`, of the options that its fields name; they are removed from `options`."""
     return kind(**{field.name: options.pop(field.name) for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def add_watching(parser: Parser, loopback: Address) -> None:
+    """How a service is watched: --metrics, which by itself means `loopback`, and --log-format."""
+    parser.add_argument(
+        "--metrics",
+        nargs="?",
+        const=str(loopback),
+        metavar="HOST:PORT",
+        help="where to answer what monitoring asks; the option alone means %(const)s (default: nowhere)",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=LOG_FORMATS,
+        default=LOG_FORMATS[0],
+        help="json is one object a line (default: %(default)s)",
+    )

@@ -3,7 +3,8 @@ from dataclasses import dataclass
 import pytest
 
 from splitwire import __version__
-from splitwire.command_line import Parser, take
+from splitwire.address import Address
+from splitwire.command_line import Parser, add_watching, take
 
 
 def parser() -> Parser:
@@ -47,3 +48,14 @@ def test_a_value_takes_its_fields_and_leaves_the_others() -> None:
     options = {"left": 1, "middle": 2, "right": None}
     assert take(_Pair, options) == _Pair(1, None)
     assert options == {"middle": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "metrics"),
+    [([], None), (["--metrics"], "127.0.0.1:9464"), (["--metrics", "0.0.0.0:9"], "0.0.0.0:9")],
+)
+def test_metrics_are_off_and_by_themselves_on_loopback(arguments: list[str], metrics: str | None) -> None:
+    watched = parser()
+    add_watching(watched, Address("127.0.0.1", 9464))
+    parsed = watched.parse_args(arguments)
+    assert (parsed.metrics, parsed.log_format) == (metrics, "text")

@@ -1,0 +1,115 @@
+"""A few pages over HTTP for whoever watches the process, on an address and in threads of their own.
+
+They are answered while the program's own requests queue, and whoever may send those need not see them.
+Nothing is encrypted, and nobody is asked who they are.
+"""
+
+import json
+import logging
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from typing import TypeAlias
+
+from splitwire.address import Address
+from splitwire.errors import ConfigError
+
+__all__ = ["Page", "Pages", "say"]
+
+#: Longer than any answer takes; a client that stalls holds a thread for no longer.
+_PATIENCE_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    body: bytes
+    media_type: str
+    status: int = 200
+
+
+#: Paths, and what makes their pages when they are asked for.
+Makers: TypeAlias = Mapping[str, Callable[[], Page]]
+
+
+def say(status: str, *, code: int = 200) -> Page:
+    """A JSON document of one member."""
+    return Page(json.dumps({"status": status}).encode() + b"\n", "application/json", code)
+
+
+class Pages:
+    """Served from when it is made until `close`.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+
+    def __init__(self, address: Address, makers: Makers) -> None:
+        self._server = _listen(address, makers)
+        self.address = Address(address.host, self._server.server_address[1])
+        self._thread = threading.Thread(target=self._serve, name="pages", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _serve(self) -> None:
+        self._server.serve_forever(poll_interval=0.05)
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, family: socket.AddressFamily, name: tuple[str, int], makers: Makers) -> None:
+        self.address_family = family
+        self.makers = makers
+        super().__init__(name, _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        _log.debug("a page could not be sent", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _PATIENCE_SECONDS
+    server: _Server
+    server_version, sys_version = "splitwire", ""
+
+    def do_GET(self) -> None:
+        page = self._make()
+        self.send_response(page.status)
+        self.send_header("Content-Type", page.media_type)
+        self.send_header("Content-Length", str(len(page.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(page.body)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        _log.debug("%s", (format % args).encode("unicode_escape").decode())
+
+    def _make(self) -> Page:
+        make = self.server.makers.get(self.path.partition("?")[0])
+        if make is None:
+            return Page(f"there are {', '.join(self.server.makers)}\n".encode(), "text/plain", 404)
+        try:
+            return make()
+        except Exception:
+            _log.exception("%s failed", ascii(self.path))
+            return Page(b"it failed; the log says how\n", "text/plain", 500)
+
+
+def _listen(address: Address, makers: Makers) -> _Server:
+    try:
+        family, _, _, _, name = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        return _Server(family, (str(name[0]), int(name[1])), makers)
+    except (OSError, UnicodeError) as e:
+        raise ConfigError(f"cannot listen on {address}: {getattr(e, 'strerror', None) or e}") from None

@@ -1,0 +1,76 @@
+import http.client
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from splitwire.address import Address
+from splitwire.errors import ConfigError
+from splitwire.pages import Page, Pages, say
+
+PATIENCE = 60.0
+
+
+def fail() -> Page:
+    raise RuntimeError("the secret")
+
+
+@pytest.fixture
+def pages() -> Iterator[Pages]:
+    made = Pages(
+        Address("127.0.0.1", 0), {"/ok": lambda: say("ok"), "/no": lambda: say("no", code=503), "/bad": fail}
+    )
+    yield made
+    made.close()
+
+
+def ask(pages: Pages, path: str, method: str = "GET") -> tuple[int, str | None, bytes]:
+    connection = http.client.HTTPConnection(pages.address.host, pages.address.port, timeout=PATIENCE)
+    connection.request(method, path)
+    response = connection.getresponse()
+    answer = response.status, response.headers["content-type"], response.read()
+    connection.close()
+    return answer
+
+
+def test_pages_are_made_when_asked_for(pages: Pages) -> None:
+    assert ask(pages, "/ok") == (200, "application/json", b'{"status": "ok"}\n')
+    assert ask(pages, "/ok?x=1")[0] == 200
+    assert ask(pages, "/no")[0] == 503
+    assert ask(pages, "/ok", "HEAD") == (200, "application/json", b"")
+
+
+def test_what_is_not_there_names_what_is(pages: Pages) -> None:
+    status, _, body = ask(pages, "/nothing")
+    assert status == 404
+    assert b"/ok, /no, /bad" in body
+    assert ask(pages, "/ok", "POST")[0] == 501
+
+
+def test_a_page_that_fails_is_500_and_reveals_nothing(pages: Pages, caplog: pytest.LogCaptureFixture) -> None:
+    status, _, body = ask(pages, "/bad")
+    assert status == 500
+    assert b"secret" not in body
+    assert "the secret" in caplog.text
+    assert ask(pages, "/ok")[0] == 200
+
+
+def test_a_client_that_says_nothing_keeps_nobody_waiting(pages: Pages) -> None:
+    with socket.create_connection((pages.address.host, pages.address.port)):
+        assert ask(pages, "/ok")[0] == 200
+
+
+def test_closing_frees_the_address(pages: Pages) -> None:
+    pages.close()
+    Pages(pages.address, {}).close()
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_an_address_that_is_not_ours_is_named(host: str) -> None:
+    with pytest.raises(ConfigError, match=f"cannot listen on {host}:9464: "):
+        Pages(Address(host, 9464), {})
+
+
+def test_a_taken_port_is_named(pages: Pages) -> None:
+    with pytest.raises(ConfigError, match="Address already in use"):
+        Pages(pages.address, {})
