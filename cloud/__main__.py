@@ -1,17 +1,17 @@
 """The `cloud` command: parse, build, run."""
 
 import asyncio
-import logging
 import os
 import sys
 from pathlib import Path
 
-from cloud.config import CloudConfig
+from cloud.config import METRICS_LOOPBACK, CloudConfig
 from cloud.credentials import Credentials
 from cloud.server import serve
 from splitwire.address import Address
-from splitwire.command_line import LOG_LEVELS, Parser, take
+from splitwire.command_line import LOG_LEVELS, Parser, add_watching, take
 from splitwire.errors import SplitwireError
+from splitwire.logs import configure
 
 __all__ = ["main"]
 
@@ -28,6 +28,7 @@ examples:
   cloud --bundle models/cifar10 --threads 4 --workers 2
   cloud --bundle models/cifar10 --max-batch 1              (every image is computed by itself)
   cloud --bundle models/cifar10 --listen 127.0.0.1:0       (the system chooses the port)
+  cloud --bundle models/cifar10 --metrics --log-format json
   cloud --bundle models/cifar10 --listen 0.0.0.0:50051 \\
     --tls-cert cloud.crt --tls-key cloud.key --tls-client-ca ca.crt --token-file tokens
 
@@ -45,6 +46,11 @@ batching:
   unless --max-delay-us says so. What comes when --max-queue images wait already is refused at
   once, as RESOURCE_EXHAUSTED.
 
+monitoring, with --metrics, unencrypted and open to whoever reaches it (docs/operations.md):
+  GET /metrics       Prometheus' text format
+  GET /healthz       the process is alive
+  GET /readyz        requests are answered; 503 while it drains
+
 stopping:
   SIGTERM or SIGINT (Ctrl-C) drains: health turns NOT_SERVING, new requests are refused as
   UNAVAILABLE, those in flight are finished. A second signal ends the process at once.
@@ -58,9 +64,13 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = vars(_parser().parse_args(arguments))
     try:
         parsed["token"] = os.environ.get("SPLITWIRE_TOKEN") if parsed["token_file"] is None else None
-        values = {"credentials": take(Credentials, parsed), "listen": Address.parse(parsed["listen"])}
+        values = {
+            "credentials": take(Credentials, parsed),
+            "listen": Address.parse(parsed["listen"]),
+            "metrics": parsed["metrics"] and Address.parse(parsed["metrics"]),
+        }
         config = CloudConfig(**parsed | values)
-        logging.basicConfig(format="cloud: %(message)s", level=config.log_level.upper())
+        configure("cloud", level=config.log_level, form=config.log_format)
         asyncio.run(serve(config))
     except SplitwireError as error:
         print(f"cloud: error: {error}", file=sys.stderr)
@@ -134,8 +144,10 @@ def _parser() -> Parser:
         choices=LOG_LEVELS,
         default=defaults.log_level,
         metavar="LEVEL",
-        help=f"{', '.join(LOG_LEVELS)}; debug names every refused request (default: %(default)s)",
+        help=f"{', '.join(LOG_LEVELS)}; debug names every request, info those that failed "
+        "(default: %(default)s)",
     )
+    add_watching(parser, METRICS_LOOPBACK)
     _add_credentials(parser)
     return parser
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -41,6 +41,7 @@ class Body:
 
     threads: of one run of the graph. max_rows: most rows of a frame. max_batch: most rows of one run.
     max_queue: most rows that wait. max_delay_us: how long a batch is held back for more, in microseconds.
+    note_rows: called with the rows of each computation, in the thread that computes.
 
     Raises:
         GraphError: the body graph cannot be loaded or run, or does not fit its manifest.
@@ -56,10 +57,12 @@ class Body:
         max_batch: int,
         max_queue: int,
         max_delay_us: int = 0,
+        note_rows: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._uplink = bundle.manifest.uplink
         self._downlink = bundle.manifest.downlink
         self._max_rows = max_rows
+        self._note_rows = note_rows
         self._engine = bundle.engine("body", threads=threads)
         self._engine.warm_up()
         self._run = partial(run_rows, self._engine.run, most=max_batch)
@@ -137,6 +140,7 @@ class Body:
         decoded = clock()
         returned = together(self._run, symbols)
         computed = clock()
+        self._note_rows(sum(job.rows for job in jobs))
         frames = each(partial(encode, boundary=self._downlink), returned)
         encoded = clock()
         if sum(job.rows for job in jobs) == 1:

@@ -9,12 +9,14 @@ from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS
 from splitwire.errors import ConfigError
 from splitwire.frame import MAX_ROWS
+from splitwire.logs import LOG_FORMATS
 
-__all__ = ["LOOPBACK", "CloudConfig"]
+__all__ = ["LOOPBACK", "METRICS_LOOPBACK", "CloudConfig"]
 
 
 #: Nothing but this machine reaches it, unless the user says so.
 LOOPBACK = Address("127.0.0.1", 50051)
+METRICS_LOOPBACK = Address("127.0.0.1", 9465)
 
 #: More threads or concurrent computations than this are a typing error, not a machine.
 _MAX_THREADS = 1024
@@ -33,8 +35,8 @@ class CloudConfig:
     threads: ONNX Runtime threads within one computation. workers: concurrent computations.
     max_rows: most samples in one frame. max_batch: most samples in one run of the graph, of whatever frames.
     max_delay_us: microseconds that a batch is held back for more; 0 never. max_queue: most samples that wait.
-    drain_seconds: how long a stop waits for requests in flight.
-    credentials: who may call. insecure: others than this machine may call without any.
+    drain_seconds: how long a stop waits for requests in flight. metrics: where monitoring is answered; None
+    is nowhere. credentials: who may call. insecure: others than this machine may call without any.
 
     Raises:
         ConfigError: a value is out of range, or whoever is in the network could call.
@@ -49,7 +51,9 @@ class CloudConfig:
     max_delay_us: int = 0
     max_queue: int = 256
     drain_seconds: float = 10.0
+    metrics: Address | None = None
     log_level: str = "info"
+    log_format: str = "text"
     credentials: Credentials = field(default_factory=Credentials)
     insecure: bool = False
 
@@ -68,6 +72,10 @@ class CloudConfig:
             raise ConfigError(f"--drain-seconds must be from 0 to 3600, got {self.drain_seconds}")
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"--log-level must be one of {', '.join(LOG_LEVELS)}, got {self.log_level!r}")
+        if self.log_format not in LOG_FORMATS:
+            raise ConfigError(
+                f"--log-format must be one of {', '.join(LOG_FORMATS)}, got {self.log_format!r}"
+            )
         if not (self.insecure or self.listen.is_loopback or self.credentials.suffice):
             raise ConfigError(
                 f"--listen {self.listen} can be reached from other machines: it needs --tls-cert and "

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import sys
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -13,6 +12,8 @@ from cloud.body import Body
 from cloud.config import CloudConfig
 from cloud.garbled import RefuseGarbled
 from cloud.listening import check_free
+from cloud.metrics import CloudMetrics, pages_of
+from cloud.observer import Observer
 from cloud.servicer import Servicer
 from protos import splitwire_pb2 as pb
 from protos.splitwire_pb2_grpc import add_SplitInferenceServicer_to_server
@@ -20,6 +21,8 @@ from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
 from splitwire.frame import max_payload_bytes
+from splitwire.logs import announce
+from splitwire.pages import Pages
 from splitwire.plan import BoundarySpec
 
 __all__ = ["SERVICE", "CloudServer", "max_request_bytes", "serve"]
@@ -51,6 +54,7 @@ class CloudServer:
         servicer: Servicer,
         watch: health.aio.HealthServicer,
         body: Body,
+        pages: Pages | None,
     ) -> None:
         self.bundle = bundle
         self.address = address
@@ -58,6 +62,7 @@ class CloudServer:
         self._servicer = servicer
         self._health = watch
         self._body = body
+        self._pages = pages
 
     @classmethod
     async def start(cls, config: CloudConfig) -> "CloudServer":
@@ -72,6 +77,7 @@ class CloudServer:
         bundle = Bundle.load(config.bundle)
         options = _options(max_request_bytes(bundle.manifest.uplink, config.max_rows))
         check_free(config.listen)
+        metrics = CloudMetrics()
         body = Body(
             bundle,
             threads=config.threads,
@@ -80,13 +86,20 @@ class CloudServer:
             max_batch=config.max_batch,
             max_queue=config.max_queue,
             max_delay_us=config.max_delay_us,
+            note_rows=metrics.note_rows,
         )
-        servicer = Servicer(bundle, body, max_rows=config.max_rows)
+        servicer = Servicer(bundle, body, max_rows=config.max_rows, observer=Observer(metrics))
         server = grpc.aio.server(interceptors=[*gates, RefuseGarbled()], options=options)
         watch = await _add_services(server, servicer)
         address = Address(config.listen.host, _bind(server, config.listen, transport))
+        pages = _open_pages(config, metrics, servicer)
         await server.start()
-        return cls(bundle, address, server, servicer, watch, body)
+        return cls(bundle, address, server, servicer, watch, body, pages)
+
+    @property
+    def metrics_address(self) -> Address | None:
+        """Where monitoring is answered; None is nowhere."""
+        return None if self._pages is None else self._pages.address
 
     async def drain(self, seconds: float) -> None:
         """Refuse new requests, finish those in flight for at most `seconds`, and stop."""
@@ -96,6 +109,14 @@ class CloudServer:
             _log.warning("requests were still in flight after %g s; they are cut off", seconds)
         await self._server.stop(_FLUSH_SECONDS if finished else None)
         self._body.close()
+        if self._pages is not None:
+            self._pages.close()
+
+
+def _open_pages(config: CloudConfig, metrics: CloudMetrics, servicer: Servicer) -> Pages | None:
+    if config.metrics is None:
+        return None
+    return Pages(config.metrics, pages_of(metrics, lambda: not servicer.draining))
 
 
 def max_request_bytes(uplink: BoundarySpec, rows: int) -> int:
@@ -122,11 +143,13 @@ async def serve(config: CloudConfig) -> None:
     stop = _stop_signal()
     server = await CloudServer.start(config)
     bundle = server.bundle
-    print(
-        f"cloud: serving {bundle.manifest.name} {bundle.digest.hex()} on {server.address}",
-        file=sys.stderr,
-        flush=True,
+    announce(
+        "cloud",
+        f"serving {bundle.manifest.name} {bundle.digest.hex()} on {server.address}",
+        form=config.log_format,
     )
+    if server.metrics_address is not None:
+        announce("cloud", f"metrics on http://{server.metrics_address}/metrics", form=config.log_format)
     await stop.wait()
     _log.info("draining: finishing what is in flight, for at most %g s", config.drain_seconds)
     await server.drain(config.drain_seconds)

@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from cloud.body import Body, Computed
+from cloud.observer import Observation, Observer
 from cloud.stream import Context, Stream
 from protos import splitwire_pb2 as pb
 from protos.convert import boundary_to_message, frame_from_message, frame_to_message, plan_to_message
@@ -39,11 +40,12 @@ _log = logging.getLogger(__name__)
 class Servicer(SplitInferenceServicer):
     """Answers for one bundle until it is drained."""
 
-    def __init__(self, bundle: Bundle, body: Body, *, max_rows: int) -> None:
+    def __init__(self, bundle: Bundle, body: Body, *, max_rows: int, observer: Observer) -> None:
         self._digest = bundle.digest
         self._uplink = bundle.manifest.uplink
         self._downlink = bundle.manifest.downlink
         self._body = body
+        self._observer = observer
         self._description = _describe(bundle, max_rows)
         self._draining = False
         self._calls: set[asyncio.Task[object]] = set()
@@ -53,9 +55,10 @@ class Servicer(SplitInferenceServicer):
         arrived_ns = time.perf_counter_ns()
         self._enter_call()
         try:
-            if self._draining:
-                raise CloudUnavailable(_DRAINING)
-            return await self._compute(request, arrived_ns)
+            with self._observer.request(request, arrived_ns) as seen:
+                if self._draining:
+                    raise CloudUnavailable(_DRAINING)
+                return await self._compute(request, arrived_ns, seen)
         except Exception as error:
             pushback = _PUSHBACK if isinstance(error, CloudBusy) else ()
             await context.abort(*_refusal(request, error), trailing_metadata=pushback)
@@ -75,6 +78,11 @@ class Servicer(SplitInferenceServicer):
         context: _DescribeContext,  # noqa: ARG002
     ) -> pb.DescribeReply:
         return self._description
+
+    @property
+    def draining(self) -> bool:
+        """Whether new requests are refused."""
+        return self._draining
 
     async def drain(self, seconds: float) -> bool:
         """Refuse what is new, finish what is in flight; whether all of it finished in time.
@@ -110,12 +118,15 @@ class Servicer(SplitInferenceServicer):
 
     async def _answer(self, request: pb.ForwardRequest, arrived_ns: int) -> pb.ForwardReply:
         try:
-            return await self._compute(request, arrived_ns)
+            with self._observer.request(request, arrived_ns) as seen:
+                return await self._compute(request, arrived_ns, seen)
         except Exception as error:
             status, message = _refusal(request, error)
             return pb.ForwardReply(id=request.id, error=pb.Error(code=status.value[0], message=message))
 
-    async def _compute(self, request: pb.ForwardRequest, arrived_ns: int) -> pb.ForwardReply:
+    async def _compute(
+        self, request: pb.ForwardRequest, arrived_ns: int, seen: Observation
+    ) -> pb.ForwardReply:
         if request.bundle_digest != self._digest:
             raise BundleMismatch(
                 f"the cloud serves bundle {self._digest.hex()}, the request is for "
@@ -124,6 +135,7 @@ class Servicer(SplitInferenceServicer):
         expires_ns = arrived_ns + request.timeout_ms * 1_000_000 if request.timeout_ms else None
         frame = frame_from_message(request.frame, self._uplink)
         computed = await self._body.forward(frame, arrived_ns=arrived_ns, expires_ns=expires_ns)
+        seen.computed(frame, computed)
         return pb.ForwardReply(
             id=request.id,
             frame=frame_to_message(computed.frame, self._downlink),

@@ -1,17 +1,17 @@
 """The `edge` command: parse, build, run."""
 
-import logging
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from edge.config import FALLBACKS, EdgeConfig
+from edge.config import FALLBACKS, METRICS_LOOPBACK, EdgeConfig
 from edge.credentials import CloudCredentials, Credentials
 from edge.server import serve
 from splitwire.address import Address
-from splitwire.command_line import LOG_LEVELS, Parser, take
+from splitwire.command_line import LOG_LEVELS, Parser, add_watching, take
 from splitwire.errors import SplitwireError
+from splitwire.logs import configure
 
 __all__ = ["main"]
 
@@ -27,6 +27,7 @@ examples:
   edge --bundle models/cifar10
   edge --bundle models/cifar10 --cloud 10.0.0.7:50051 --deadline-ms 500
   edge --bundle models/cifar10 --cloud 10.0.0.7:50051 10.0.0.8:50051
+  edge --bundle models/cifar10 --metrics --log-format json
   edge --bundle models/cifar10 --cloud cloud.example:50051 --listen 0.0.0.0:8000 --token-file tokens \\
     --tls-cert rest.crt --tls-key rest.key --cloud-token-file cloud-tokens \\
     --cloud-ca ca.crt --cloud-cert edge.crt --cloud-key edge.key
@@ -52,6 +53,10 @@ credentials:
   SPLITWIRE_TOKEN (shown by clients) and SPLITWIRE_CLOUD_TOKEN (shown to the cloud), where set.
   docs/security.md says how to make certificates, and what they protect.
 
+monitoring, with --metrics, unencrypted and open to whoever reaches it (docs/operations.md):
+  GET  /metrics      Prometheus' text format
+  GET  /healthz      the process is alive
+
 stopping:
   SIGTERM or SIGINT (Ctrl-C) finishes the requests in flight. A second signal ends the process.
 
@@ -66,9 +71,10 @@ def main(arguments: list[str] | None = None) -> int:
         addresses = {
             "cloud": tuple(map(Address.parse, parsed["cloud"])),
             "listen": Address.parse(parsed["listen"]),
+            "metrics": parsed["metrics"] and Address.parse(parsed["metrics"]),
         }
         config = EdgeConfig(**_with_credentials(parsed) | addresses)
-        logging.basicConfig(format="edge: %(message)s", level=config.log_level.upper())
+        configure("edge", level=config.log_level, form=config.log_format)
         serve(config)
     except SplitwireError as error:
         print(f"edge: error: {error}", file=sys.stderr)
@@ -120,8 +126,9 @@ def _parser() -> Parser:
         "--log-level",
         choices=LOG_LEVELS,
         default=defaults.log_level,
-        help="debug also names every request (default: %(default)s)",
+        help="debug names every request, info those that failed (default: %(default)s)",
     )
+    add_watching(parser, METRICS_LOOPBACK)
     _add_credentials(parser)
     return parser
 

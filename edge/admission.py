@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from typing import TypeVar
 
 from edge.problems import BUSY, Problem
@@ -22,9 +23,19 @@ class Admission:
 
     def __init__(self, concurrency: int) -> None:
         self._capacity = concurrency * (1 + _WAITING_FACTOR)
-        self._admitted = 0
+        self._admitted = self._waiting = 0
         self._turns = asyncio.Semaphore(concurrency)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="classify")
+
+    @property
+    def inside(self) -> int:
+        """Requests that are read, wait or are worked on."""
+        return self._admitted
+
+    @property
+    def waiting(self) -> int:
+        """Those that are read, and wait for a turn."""
+        return self._waiting
 
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
@@ -42,17 +53,22 @@ class Admission:
             self._admitted -= 1
 
     async def run(self, job: Callable[[], _T], deadline: float) -> _T:
-        """Wait for a turn, then run `job` in a thread. `deadline` is a `time.monotonic()` value.
+        """Wait for a turn, then run `job` in a thread, in the caller's context.
+
+        deadline: a `time.monotonic()` value.
 
         Raises:
             Problem: no turn came within the deadline.
         """
+        self._waiting += 1
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 await self._turns.acquire()
         except TimeoutError:
             raise Problem(BUSY, "no turn came within the deadline") from None
-        future = asyncio.get_running_loop().run_in_executor(self._threads, job)
+        finally:
+            self._waiting -= 1
+        future = asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, job)
         future.add_done_callback(lambda _: self._turns.release())
         # A client that goes away does not free the thread that works for it.
         return await asyncio.shield(future)

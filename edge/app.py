@@ -9,17 +9,31 @@ from typing import Annotated
 
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp
 
 from edge import problems
 from edge.admission import Admission
 from edge.body import read_image
 from edge.classification import Classification
 from edge.config import MAX_DEADLINE_MS, EdgeConfig
-from edge.documents import IMAGE_BODIES, Health, Model, Ready, model_of, problem_responses
+from edge.documents import (
+    CLASSIFIED,
+    IMAGE_BODIES,
+    TRACE_PARAMETERS,
+    Health,
+    Model,
+    Ready,
+    model_of,
+    problem_responses,
+)
 from edge.gate import Gate
+from edge.metrics import EdgeMetrics
+from edge.observation import note_classification
+from edge.observer import Observer
 from edge.pipeline import Pipeline
 from edge.problems import handle_problems, kind_of
 from edge.readiness import Readiness
+from edge.stages import server_timing
 from splitwire import __version__
 from splitwire.errors import CloudError
 
@@ -35,13 +49,14 @@ here, those in between there, and only small quantized tensors travel.
 Every error is an RFC 9457 document of type `application/problem+json`."""
 
 
-def make_app(config: EdgeConfig, pipeline: Pipeline) -> FastAPI:
+def make_app(config: EdgeConfig, pipeline: Pipeline, metrics: EdgeMetrics) -> ASGIApp:
     """The ASGI application. When it shuts down it closes the pipeline's cloud client.
 
     Raises:
         ConfigError: the tokens of its clients cannot be used.
     """
     admission = Admission(config.max_concurrency)
+    metrics.watch(admission, pipeline.cloud)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -56,7 +71,7 @@ def make_app(config: EdgeConfig, pipeline: Pipeline) -> FastAPI:
         app.add_middleware(Gate, tokens=tokens)
     _add_classify(app, config, pipeline, admission)
     _add_status(app, config, pipeline)
-    return app
+    return Observer(app, metrics)
 
 
 def _add_classify(app: FastAPI, config: EdgeConfig, pipeline: Pipeline, admission: Admission) -> None:
@@ -76,13 +91,16 @@ def _add_classify(app: FastAPI, config: EdgeConfig, pipeline: Pipeline, admissio
             image = await read_image(request, config.max_image_bytes)
             deadline = time.monotonic() + x_deadline_ms / 1000
             job = partial(pipeline.classify, image, top_k=top_k, deadline=deadline)
-            return JSONResponse(asdict(await admission.run(job, deadline)))
+            classification = await admission.run(job, deadline)
+            note_classification(classification)
+            timing = {"Server-Timing": server_timing(classification.timings_ms)}
+            return JSONResponse(asdict(classification), headers=timing)
 
     app.post(
         "/classify",
         response_model=Classification,
-        responses=problem_responses(*problems.OF_CLASSIFY),
-        openapi_extra={"requestBody": IMAGE_BODIES},
+        responses={200: CLASSIFIED, **problem_responses(*problems.OF_CLASSIFY)},
+        openapi_extra={"requestBody": IMAGE_BODIES, "parameters": TRACE_PARAMETERS},
     )(classify)
 
 

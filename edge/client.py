@@ -10,11 +10,12 @@ from typing import TypeVar
 from edge.access import PLAIN, CloudAccess
 from edge.connection import Connection
 from protos import splitwire_pb2 as pb
-from protos.convert import frame_from_message, frame_to_message
+from protos.convert import frame_from_message, frame_to_message, trace_to_message
 from protos.status import error_from_status
 from splitwire.errors import BundleMismatch, CloudUnavailable, DeadlineExceeded
 from splitwire.frame import Frame, max_payload_bytes
 from splitwire.plan import BoundarySpec
+from splitwire.trace import CURRENT
 
 __all__ = ["CloudClient", "CloudTimings", "Reply"]
 
@@ -164,6 +165,7 @@ class CloudClient:
             id=next(self._ids),
             frame=frame_to_message(frame, self._uplink),
             timeout_ms=remaining_ms,
+            trace=trace_to_message(CURRENT.get()),
         )
 
 

@@ -7,8 +7,9 @@ from edge.credentials import CloudCredentials, Credentials
 from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS
 from splitwire.errors import ConfigError
+from splitwire.logs import LOG_FORMATS
 
-__all__ = ["FALLBACKS", "MAX_DEADLINE_MS", "EdgeConfig"]
+__all__ = ["FALLBACKS", "MAX_DEADLINE_MS", "METRICS_LOOPBACK", "EdgeConfig"]
 
 MAX_DEADLINE_MS = 600_000
 
@@ -18,6 +19,7 @@ FALLBACKS = ("local", "none")
 #: Nothing but this machine is called, or can call, unless the user says so.
 _CLOUD = Address("127.0.0.1", 50051)
 _LISTEN = Address("127.0.0.1", 8000)
+METRICS_LOOPBACK = Address("127.0.0.1", 9464)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class EdgeConfig:
     threads: ONNX Runtime threads within one graph. deadline_ms: most milliseconds from a request's
     last byte to its answer. max_image_bytes: of the image file. max_concurrency: images
     classified at a time; others wait. max_connections: open at a time; further ones are closed.
+    metrics: where monitoring is answered; None is nowhere.
     credentials: who may call. cloud_credentials: what the cloud is shown. insecure: neither is needed.
 
     Raises:
@@ -44,7 +47,9 @@ class EdgeConfig:
     max_image_bytes: int = 8 << 20
     max_concurrency: int = 16
     max_connections: int = 512
+    metrics: Address | None = None
     log_level: str = "info"
+    log_format: str = "text"
     credentials: Credentials = field(default_factory=Credentials)
     cloud_credentials: CloudCredentials = field(default_factory=CloudCredentials)
     insecure: bool = False
@@ -64,6 +69,10 @@ class EdgeConfig:
             raise ConfigError(f"--fallback must be one of {', '.join(FALLBACKS)}, got {self.fallback!r}")
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"--log-level must be one of {', '.join(LOG_LEVELS)}, got {self.log_level!r}")
+        if self.log_format not in LOG_FORMATS:
+            raise ConfigError(
+                f"--log-format must be one of {', '.join(LOG_FORMATS)}, got {self.log_format!r}"
+            )
         if not self.insecure:
             self._check_credentials()
 

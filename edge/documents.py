@@ -9,7 +9,17 @@ from edge.body import IMAGE_FIELD, IMAGE_TYPES
 from edge.problems import MEDIA_TYPE, Kind, ProblemDocument
 from splitwire.bundle import Bundle
 
-__all__ = ["IMAGE_BODIES", "Health", "Model", "Plan", "Ready", "model_of", "problem_responses"]
+__all__ = [
+    "CLASSIFIED",
+    "IMAGE_BODIES",
+    "TRACE_PARAMETERS",
+    "Health",
+    "Model",
+    "Plan",
+    "Ready",
+    "model_of",
+    "problem_responses",
+]
 
 _IMAGE = {"type": "string", "format": "binary", "description": "A JPEG, PNG or WebP file."}
 
@@ -23,6 +33,35 @@ IMAGE_BODIES: dict[str, Any] = {
         },
         **{media_type: {"schema": _IMAGE} for media_type in (*IMAGE_TYPES, "application/octet-stream")},
     },
+}
+
+_STRING = {"type": "string"}
+
+#: An OpenAPI operation's parameters: whatever is not valid in them is ignored.
+TRACE_PARAMETERS: list[dict[str, Any]] = [
+    {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "What logs call this request, 1 to 64 of A-Z a-z 0-9 . _ - ; without it one is made.",
+        "schema": _STRING,
+    },
+    {
+        "name": "traceparent",
+        "in": "header",
+        "description": "W3C Trace Context; named in logs here and in the cloud.",
+        "schema": _STRING,
+    },
+]
+
+#: An OpenAPI operation's response to an image.
+CLASSIFIED: dict[str, Any] = {
+    "headers": {
+        "Server-Timing": {
+            "description": "Milliseconds of each stage (W3C Server Timing).",
+            "schema": _STRING,
+        },
+        "X-Request-Id": {"description": "The request's, or one that was made for it.", "schema": _STRING},
+    }
 }
 
 

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from edge.observation import note_problem
 from splitwire.errors import (
     BundleMismatch,
     CloudBusy,
@@ -58,6 +59,8 @@ MEDIA_TYPE = "application/problem+json"
 #: By status, beside the document: when to come back, and what to show (RFC 9110, section 11.6.1).
 _HEADERS = {503: {"Retry-After": "1"}, 401: {"WWW-Authenticate": 'Bearer realm="splitwire"'}}
 
+_URN = "urn:splitwire:problem:"
+
 _log = logging.getLogger(__name__)
 
 
@@ -71,7 +74,7 @@ class Kind:
 
     @property
     def type(self) -> str:
-        return f"urn:splitwire:problem:{self.name}"
+        return f"{_URN}{self.name}"
 
 
 UNAUTHENTICATED = Kind(401, "unauthenticated", "A token is needed")
@@ -199,6 +202,7 @@ def respond(kind: Kind, detail: str, cause: Exception | None = None) -> JSONResp
 
 
 def _send(document: ProblemDocument, headers: Mapping[str, str] | None) -> JSONResponse:
+    note_problem(document.type.removeprefix(_URN))
     return JSONResponse(asdict(document), document.status, headers, media_type=MEDIA_TYPE)
 
 

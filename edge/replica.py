@@ -13,6 +13,7 @@ import threading
 import time
 
 from edge.client import CloudClient, Reply
+from edge.link import Link
 from splitwire.errors import BundleMismatch, CloudError, CloudRefused, CloudUnavailable, DeadlineExceeded
 from splitwire.frame import Frame
 
@@ -32,14 +33,17 @@ _log = logging.getLogger(__name__)
 
 
 class Replica:
-    """Any number of threads may call `forward`."""
+    """Any number of threads may call `forward`. target: HOST:PORT. opened: how often the breaker did."""
 
     def __init__(self, client: CloudClient) -> None:
         self._client = client
+        self.target, self.link = client.target, Link()
+        self.opened = 0
         self._lock = threading.Lock()
         self._fault: CloudError | None = None
         self._timeouts = 0
         self._probing = False
+        self._random = random.Random()  # noqa: S311  # of its own: who seeds the common one expects its numbers
         self._closed = threading.Event()
 
     @property
@@ -49,7 +53,8 @@ class Replica:
 
     def forward(self, frame: Frame, deadline: float) -> Reply:
         """Raises what `CloudClient.forward` does."""
-        fair = deadline - time.monotonic() >= _FAIR_SECONDS
+        began = time.monotonic()
+        fair = deadline - began >= _FAIR_SECONDS
         try:
             reply = self._client.forward(frame, deadline)
         except (CloudUnavailable, CloudRefused, BundleMismatch, DeadlineExceeded) as error:
@@ -57,6 +62,8 @@ class Replica:
                 self._blame(error)
             raise
         self._mend()
+        network = time.monotonic() - began - reply.timings.total / 1000
+        self.link.note(reply.uplink + reply.downlink, max(0.0, network))
         return reply
 
     def check(self, deadline: float) -> None:
@@ -94,6 +101,7 @@ class Replica:
             if self._fault is not None or self._closed.is_set():
                 return
             self._fault = error
+            self.opened += 1
             begin, self._probing = not self._probing, True
         _log.warning("%s is not asked for now: %s", self._client.target, error)
         self._client.retire()  # a link may be dead without a word: probes go over another
@@ -101,7 +109,7 @@ class Replica:
             threading.Thread(target=self._probe, name="cloud-probe", daemon=True).start()
 
     def _probe(self) -> None:
-        while self._goes_on() and not self._closed.wait(random.uniform(*_PAUSE_SECONDS)):  # noqa: S311
+        while self._goes_on() and not self._closed.wait(self._random.uniform(*_PAUSE_SECONDS)):
             try:
                 self.check(time.monotonic() + _PROBE_SECONDS)
             except CloudError:

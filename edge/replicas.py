@@ -19,13 +19,13 @@ class Replicas:
     """At least one. Any number of threads may call `forward`."""
 
     def __init__(self, replicas: Sequence[Replica]) -> None:
-        self._replicas = tuple(replicas)
+        self.replicas = tuple(replicas)
         self._turns = itertools.count()
 
     @property
     def fault(self) -> CloudError | None:
         """Why none of them is worth asking; None while one is."""
-        faults = [replica.fault for replica in self._replicas]
+        faults = [replica.fault for replica in self.replicas]
         return None if None in faults else faults[0]
 
     def forward(self, frame: Frame, deadline: float) -> Reply:
@@ -64,11 +64,11 @@ class Replicas:
 
     def close(self) -> None:
         """Fail what waits, and whatever comes after."""
-        for replica in self._replicas:
+        for replica in self.replicas:
             replica.close()
 
     def _in_turn(self) -> Sequence[Replica]:
         """Those worth asking; all of them where none is, for a caller who insists."""
-        first = next(self._turns) % len(self._replicas)
-        ordered = self._replicas[first:] + self._replicas[:first]
+        first = next(self._turns) % len(self.replicas)
+        ordered = self.replicas[first:] + self.replicas[:first]
         return [replica for replica in ordered if replica.fault is None] or ordered

@@ -4,14 +4,14 @@ import contextlib
 import logging
 import signal
 import socket
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 
 from edge.app import make_app
 from edge.client import CloudClient
 from edge.config import EdgeConfig
+from edge.metrics import EdgeMetrics, pages_of
 from edge.pipeline import Pipeline
 from edge.protocol import KEEP_ALIVE_SECONDS, BoundedProtocol
 from edge.replica import Replica
@@ -19,6 +19,8 @@ from edge.replicas import Replicas
 from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
+from splitwire.logs import announce
+from splitwire.pages import Pages
 
 __all__ = ["make_pipeline", "serve"]
 
@@ -55,28 +57,32 @@ def serve(config: EdgeConfig) -> None:
 
     Raises:
         BundleError: as `make_pipeline`.
-        ConfigError: the address cannot be listened on, or a certificate, key or token cannot be used.
+        ConfigError: an address cannot be listened on, or a certificate, key or token cannot be used.
     """
     config.credentials.check_certificate()
     pipeline = make_pipeline(config)
-    with _listen(config.listen) as listener:
+    metrics = EdgeMetrics(pipeline.bundle)
+    with _listen(config.listen) as listener, _monitoring(config, metrics) as watched:
         address = Address(config.listen.host, listener.getsockname()[1])
         bundle = pipeline.bundle
         url = f"{'https' if config.credentials.encrypt else 'http'}://{address}"
-        ready = f"edge: serving {bundle.manifest.name} {bundle.digest.hex()} on {url}"
-        _Server(_uvicorn_config(config, pipeline), ready).run(sockets=[listener])
+        ready = [f"serving {bundle.manifest.name} {bundle.digest.hex()} on {url}"]
+        ready += [f"metrics on http://{watched}/metrics"] if watched is not None else []
+        _Server(_uvicorn_config(config, pipeline, metrics), ready, config.log_format).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Says when it is ready, and takes a stop signal for an order, not for a failure."""
 
-    def __init__(self, config: uvicorn.Config, ready: str) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Sequence[str], log_format: str) -> None:
         super().__init__(config)
         self._ready = ready
+        self._log_format = log_format
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        print(self._ready, file=sys.stderr, flush=True)
+        for message in self._ready:
+            announce("edge", message, form=self._log_format)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -91,17 +97,27 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _uvicorn_config(config: EdgeConfig, pipeline: Pipeline) -> uvicorn.Config:
+@contextlib.contextmanager
+def _monitoring(config: EdgeConfig, metrics: EdgeMetrics) -> Iterator[Address | None]:
+    """Where monitoring is answered meanwhile; None is nowhere."""
+    if config.metrics is None:
+        yield None
+        return
+    with contextlib.closing(Pages(config.metrics, pages_of(metrics))) as pages:
+        yield pages.address
+
+
+def _uvicorn_config(config: EdgeConfig, pipeline: Pipeline, metrics: EdgeMetrics) -> uvicorn.Config:
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
     return uvicorn.Config(
-        make_app(config, pipeline),
+        make_app(config, pipeline, metrics),
         http=BoundedProtocol,
         limit_concurrency=config.max_connections,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ssl_certfile=config.credentials.tls_cert,
         ssl_keyfile=config.credentials.tls_key,
         log_config=None,
-        access_log=config.log_level == "debug",
+        access_log=False,  # observer.py writes one
         server_header=False,
         timeout_graceful_shutdown=config.deadline_ms // 1000 + _DRAIN_SECONDS,
     )

@@ -46,6 +46,15 @@ def test_every_stage_is_timed(tiny_bundle: Bundle, body: Body) -> None:
     assert min(computed.queue_ns, computed.decode_ns, computed.compute_ns, computed.encode_ns) > 0
 
 
+def test_the_rows_of_each_computation_are_noted(tiny_bundle: Bundle) -> None:
+    noted: list[int] = []
+    limits = {"threads": 1, "workers": 1, "max_rows": 4, "max_batch": 4, "max_queue": 4}
+    with Body(tiny_bundle, **limits, note_rows=noted.append) as body:
+        for rows in (1, 3):
+            _forward(body, _frame(tiny_bundle, rows=rows))
+    assert noted == [1, 3]
+
+
 def test_concurrent_frames_do_not_mix(tiny_bundle: Bundle, body: Body) -> None:
     frames = [_frame(tiny_bundle, seed=seed) for seed in range(50)]
     engine = Engine(tiny_bundle.graph("body"))

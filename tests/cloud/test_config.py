@@ -38,6 +38,7 @@ def test_a_config_is_frozen() -> None:
         ("drain_seconds", float("nan")),
         ("drain_seconds", float("inf")),
         ("log_level", "loud"),
+        ("log_format", "xml"),
     ],
 )
 def test_a_value_out_of_range_names_its_option(option: str, value: object) -> None:

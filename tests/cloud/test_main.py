@@ -1,3 +1,5 @@
+import contextlib
+import socket
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ from cloud.__main__ import main
 from cloud.config import CloudConfig
 from cloud.credentials import Credentials
 from splitwire import __version__
+from splitwire.bundle import Bundle
 
 
 def test_help_names_every_option_and_fits_a_page(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +60,7 @@ def test_what_argparse_refuses_is_one_line(
         (["--bundle", "x", "--tls-client-ca", "c"], "--tls-client-ca needs --tls-cert"),
         (["--bundle", "x", "--token-file", "no/tokens"], "no/tokens"),
         (["--bundle", "x", "--tls-cert", "no/cert", "--tls-key", "k"], "no/cert"),
+        (["--bundle", "x", "--metrics", "9465"], "HOST:PORT"),
         (["--bundle", "x", "--drain-seconds", "nan"], "--drain-seconds"),
     ],
 )
@@ -77,6 +81,15 @@ def test_the_environments_token_counts_where_there_is_no_file(
     file.write_text("one-that-is-long-enough")
     assert main(["--bundle", "nothing/here", "--token-file", str(file)]) == 2
     _assert_one_line(capsys, "no bundle at nothing/here")
+
+
+def test_a_taken_port_for_metrics_is_one_line(
+    tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["--bundle", str(tiny_bundle.path), "--listen", "127.0.0.1:0", "--metrics", address]) == 2
+    _assert_one_line(capsys, f"cannot listen on {address}: ")
 
 
 def test_a_damaged_bundle_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Cloud and edge as their users run them: processes, addresses from stderr, signals, exit statuses."""
 
 import contextlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 #: Only a hang takes this long.
 PATIENCE = 120.0
+
+#: How a program says that it is ready, in text or in JSON.
+_READY = re.compile(r'[a-z]+: serving |\{.*"message": "serving ')
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def service(module: str, *arguments: str) -> Iterator[Service]:
         try:
             # Libraries may have warned before it.
             lines = (line.strip() for line in process.stderr)
-            yield Service(process, next(line for line in lines if line.startswith(f"{module}: ")))
+            yield Service(process, next(line for line in lines if _READY.match(line)))
         finally:
             process.kill()
 

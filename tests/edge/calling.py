@@ -10,6 +10,7 @@ import httpx
 
 from edge.app import make_app
 from edge.config import EdgeConfig
+from edge.metrics import EdgeMetrics
 from edge.pipeline import Pipeline
 from edge.problems import MEDIA_TYPE
 from edge.server import make_pipeline
@@ -26,7 +27,8 @@ class Caller:
 
     def __init__(self, config: EdgeConfig) -> None:
         self.pipeline: Pipeline = make_pipeline(config)
-        self.app = make_app(config, self.pipeline)
+        self.metrics = EdgeMetrics(self.pipeline.bundle)
+        self.app = make_app(config, self.pipeline, self.metrics)
         self._runner = asyncio.Runner()
         # Without the transport's own raising, so that the 500 handler's answer is seen.
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)

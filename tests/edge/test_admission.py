@@ -3,6 +3,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 
 import pytest
 
@@ -43,6 +44,34 @@ def test_no_more_jobs_run_than_allowed_and_all_finish() -> None:
 
     assert asyncio.run(scenario()) == 20
     assert most == 3
+
+
+def test_it_tells_how_many_are_inside_and_how_many_wait() -> None:
+    async def scenario() -> None:
+        release = threading.Event()
+        async with admission_of(1) as admission, AsyncExitStack() as inside:
+            for _ in range(3):
+                await inside.enter_async_context(admission.enter())
+            jobs = [asyncio.create_task(admission.run(release.wait, soon())) for _ in range(3)]
+            await asyncio.sleep(0.01)
+            assert (admission.inside, admission.waiting) == (3, 2)
+            release.set()
+            assert all(await asyncio.gather(*jobs))
+            assert (admission.inside, admission.waiting) == (3, 0)
+        assert admission.inside == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_job_runs_in_its_callers_context() -> None:
+    variable: ContextVar[str] = ContextVar("variable")
+
+    async def scenario() -> str:
+        async with admission_of(1) as admission:
+            variable.set("here")
+            return await admission.run(variable.get, soon())
+
+    assert asyncio.run(scenario()) == "here"
 
 
 def test_a_job_that_gets_no_turn_in_time_is_sent_away() -> None:

@@ -22,6 +22,7 @@ from splitwire.errors import (
 from splitwire.frame import Frame, decode, encode
 from splitwire.packing import Packing
 from splitwire.plan import BoundarySpec
+from splitwire.trace import CURRENT, Trace
 from tests.cloud.serving import make_symbols, serving
 from tests.edge.scripted import Script, echo, scripted_cloud
 
@@ -77,6 +78,25 @@ def test_a_reply_carries_frame_timings_and_the_bytes_of_both_messages() -> None:
     assert reply.downlink == len(echo(seen[0]).SerializeToString()) + 5
     assert seen[0].bundle_digest == DIGEST
     assert 0 < seen[0].timeout_ms <= PATIENCE * 1000
+
+
+def test_the_callers_trace_goes_along_and_nothing_else_does() -> None:
+    seen: list[pb.ForwardRequest] = []
+
+    def script(requests: Iterator[pb.ForwardRequest]) -> Iterator[pb.ForwardReply]:
+        for request in requests:
+            seen.append(request)
+            yield echo(request)
+
+    lengths = []
+    with client_with(script) as client:
+        for trace in (None, Trace("made"), Trace("given", given=True)):
+            token = CURRENT.set(trace)
+            lengths.append(client.forward(frame_of(b"abcd"), soon()).uplink)
+            CURRENT.reset(token)
+    assert [request.HasField("trace") for request in seen] == [False, False, True]
+    assert seen[2].trace.request_id == "given"
+    assert lengths[0] == lengths[1] == lengths[2] - len("given") - 4
 
 
 def test_replies_in_any_order_reach_those_who_asked() -> None:

@@ -23,6 +23,7 @@ from splitwire.errors import ConfigError
         ({"cloud": (Address("a", 1), Address("b", 1), Address("a", 1))}, "--cloud"),
         ({"fallback": "edge"}, "--fallback"),
         ({"log_level": "loud"}, "--log-level"),
+        ({"log_format": "xml"}, "--log-format"),
     ],
 )
 def test_values_out_of_range_are_named(options: dict[str, Any], named: str) -> None:

@@ -56,6 +56,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ([], "--bundle"),
         (["--bundle", "/nowhere"], "/nowhere"),
         (["--bundle", "b", "--listen", "8000"], "HOST:PORT"),
+        (["--bundle", "b", "--metrics", "9464"], "HOST:PORT"),
         (["--bundle", "b", "--cloud", "host:0"], "--cloud"),
         (["--bundle", "b", "--threads", "many"], "--threads"),
         (["--bundle", "b", "--deadline-ms", "0"], "--deadline-ms"),
@@ -86,11 +87,12 @@ def test_a_taken_port_and_an_unknown_host_are_mistakes_too(
 ) -> None:
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         for address in (f"127.0.0.1:{taken.getsockname()[1]}", "no-such-host.invalid:8000"):
-            options = ("--bundle", str(tiny_bundle.path), "--insecure", "--listen", address)
-            status, _, err = run(capsys, *options)
-            assert status == 2
-            assert err.startswith(f"edge: error: cannot listen on {address}: ")
-            assert err.count("\n") == 1
+            for option in ("--listen", "--metrics"):
+                free = ("--insecure", "--listen", "127.0.0.1:0")
+                status, _, err = run(capsys, "--bundle", str(tiny_bundle.path), *free, option, address)
+                assert status == 2
+                assert err.startswith(f"edge: error: cannot listen on {address}: ")
+                assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("variable", ["SPLITWIRE_TOKEN", "SPLITWIRE_CLOUD_TOKEN"])

@@ -120,6 +120,19 @@ def test_a_request_that_insists_closes_it_too(client: Fickle, monkeypatch: pytes
     replica.close()
 
 
+def test_it_counts_its_openings_and_measures_the_link(client: Fickle) -> None:
+    replica = Replica(client)
+    assert (replica.target, replica.opened, replica.link.round_trip) == ("127.0.0.1:1", 0, None)
+    ask(replica)
+    assert replica.link.round_trip is not None
+    for opened in (1, 2):
+        fail(replica, client, CloudUnavailable("gone"))
+        assert replica.opened == opened
+        client.error = None
+        ask(replica)
+    replica.close()
+
+
 def test_only_one_thread_probes_and_it_ends_with_the_replica(client: Fickle) -> None:
     others = set(threading.enumerate())
     replica = Replica(client)

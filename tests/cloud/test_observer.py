@@ -1,0 +1,71 @@
+import asyncio
+import logging
+import time
+
+import pytest
+
+from cloud.body import Computed
+from cloud.metrics import CloudMetrics
+from cloud.observer import Observer
+from protos import splitwire_pb2 as pb
+from splitwire.errors import BundleMismatch
+from splitwire.frame import Frame
+from splitwire.packing import Packing
+from splitwire.trace import CURRENT, Trace
+
+FRAME = Frame((1, 4), Packing.DENSE, 8, bytes(4))
+
+
+def observe(metrics: CloudMetrics, request: pb.ForwardRequest, error: BaseException | None = None) -> None:
+    async def answer() -> None:
+        with Observer(metrics).request(request, time.perf_counter_ns()) as seen:
+            assert metrics.in_flight == 1
+            if error is not None:
+                raise error
+            seen.computed(FRAME, Computed(FRAME, 0, 0, 0, 0))
+
+    asyncio.run(answer())
+
+
+def requests(metrics: CloudMetrics, code: str) -> float | None:
+    return metrics.registry.get_sample_value("splitwire_cloud_requests_total", {"code": code})
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BundleMismatch("other"), "FAILED_PRECONDITION"),
+        (RuntimeError("bug"), "INTERNAL"),
+        (asyncio.CancelledError(), "CANCELLED"),
+    ],
+)
+def test_failures_are_counted_and_logged_at_info(
+    error: BaseException, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = CloudMetrics()
+    with caplog.at_level(logging.INFO, "cloud.observer"), pytest.raises(type(error)):
+        observe(metrics, pb.ForwardRequest(), error)
+    assert (requests(metrics, code), requests(metrics, "OK"), metrics.in_flight) == (1, None, 0)
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage().split()[0]) == ("INFO", code)
+
+
+def test_answers_are_counted_and_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = CloudMetrics()
+    for level, expected in ((logging.INFO, 0), (logging.DEBUG, 1)):
+        with caplog.at_level(level, "cloud.observer"):
+            observe(metrics, pb.ForwardRequest())
+        assert len(caplog.records) == expected
+    assert requests(metrics, "OK") == 2
+    assert "payload 4 B in, 4 B out" in caplog.text
+
+
+def test_the_requests_trace_is_followed() -> None:
+    async def answer(request: pb.ForwardRequest) -> Trace | None:
+        with Observer(CloudMetrics()).request(request, 0):
+            return CURRENT.get()
+
+    request = pb.ForwardRequest(trace=pb.Trace(request_id="abc"))
+    assert asyncio.run(answer(request)) == Trace("abc", given=True)
+    assert asyncio.run(answer(pb.ForwardRequest(trace=pb.Trace(request_id="a\nb")))) is None
+    assert asyncio.run(answer(pb.ForwardRequest())) is None

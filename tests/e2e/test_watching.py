@@ -1,0 +1,84 @@
+"""Edge and cloud as those see them who run them: metrics, health and logs."""
+
+import json
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from splitwire.bundle import Bundle
+from tests.e2e.processes import PATIENCE, Service, cloud_process, edge_process
+from tests.edge.images import image_file
+
+WATCHED = ("--metrics", "127.0.0.1:0", "--log-level", "debug")
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def metrics_address(service: Service) -> str:
+    """What the service announces after it is ready."""
+    assert service.process.stderr is not None
+    line = next(line for line in service.process.stderr if "metrics on http://" in line)
+    return line.split()[-1].removesuffix("/metrics")
+
+
+@pytest.fixture
+def cloud(tiny_bundle: Bundle) -> Iterator[Service]:
+    with cloud_process(tiny_bundle.path, *WATCHED) as service:
+        yield service
+
+
+def values(address: str) -> dict[tuple[str, ...], float]:
+    """By name and values of labels."""
+    page = httpx.get(f"{address}/metrics", timeout=PATIENCE)
+    assert page.status_code == 200
+    families = text_string_to_metric_families(page.text)
+    return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+
+
+def test_a_request_is_seen_on_both_sides(tiny_bundle: Bundle, cloud: Service) -> None:
+    with edge_process(tiny_bundle.path, cloud.address, *WATCHED) as edge:
+        at_edge, at_cloud = metrics_address(edge), metrics_address(cloud)
+        headers = {"X-Request-Id": "seen-1", "traceparent": PARENT}
+        response = httpx.post(
+            f"{edge.address}/classify", content=image_file(), headers=headers, timeout=PATIENCE
+        )
+        assert (response.status_code, response.headers["x-request-id"]) == (200, "seen-1")
+        assert httpx.get(f"{at_edge}/healthz").json() == {"status": "ok"}
+        assert httpx.get(f"{at_cloud}/readyz").json() == {"status": "ready"}
+        assert values(at_edge)["splitwire_edge_stage_seconds_count", "total"] == 1
+        assert values(at_edge)["process_resident_memory_bytes",] > 0
+        assert values(at_cloud)["splitwire_cloud_requests_total", "OK"] == 1
+        assert values(at_cloud)["splitwire_cloud_rows_sum",] == 1
+        for service in (edge, cloud):
+            service.process.send_signal(signal.SIGTERM)
+            status, log = service.end()
+            assert status == 0
+            (line,) = (line for line in log.splitlines() if "request seen-1" in line)
+            assert f"traceparent {PARENT}" in line
+
+
+def test_json_logs_are_objects_from_the_first_line_to_the_last(tiny_bundle: Bundle, cloud: Service) -> None:
+    with edge_process(
+        tiny_bundle.path, cloud.address, "--log-level", "debug", "--log-format", "json"
+    ) as edge:
+        assert edge.process.stderr is not None
+        ready = json.loads(edge.announced)
+        address = ready["message"].split()[-1]
+        for content in (image_file(), b"hello"):
+            httpx.post(
+                f"{address}/classify", content=content, headers={"X-Request-Id": "j"}, timeout=PATIENCE
+            )
+        edge.process.send_signal(signal.SIGTERM)
+        status, log = edge.end()
+    lines: list[dict[str, Any]] = [json.loads(line) for line in log.splitlines()]
+    assert status == 0
+    assert all({"time", "level", "logger", "message"} <= set(line) for line in [ready, *lines])
+    found = [
+        (line["level"], line["status"], line["request"])
+        for line in lines
+        if line["logger"] == "edge.observer"
+    ]
+    assert found == [("debug", 200, "j"), ("info", 415, "j")]

@@ -1,0 +1,132 @@
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from edge.observer import REQUEST_ID
+from splitwire.bundle import Bundle
+from splitwire.logs import JsonFormatter
+from tests.cloud.serving import Serving
+from tests.edge.calling import Caller, calling, problem_name
+from tests.edge.images import image_file
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+
+
+class Lines(logging.Handler):
+    """The access log as JSON, formatted where it is written, as on stderr."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(JsonFormatter())
+        self.lines: list[dict[str, object]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(json.loads(self.format(record)))
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    handler, log = Lines(), logging.getLogger("edge.observer")
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    yield handler
+    log.removeHandler(handler)
+    log.setLevel(level)
+
+
+def post(edge: Caller, image: bytes, *headers: tuple[str, str]) -> str:
+    """The answer's request id."""
+    response = edge("POST", "/classify", content=image, headers=list(headers))
+    request_id: str = response.headers[REQUEST_ID]
+    return request_id
+
+
+def test_a_sane_id_is_taken_and_another_is_made(edge: Caller) -> None:
+    assert post(edge, image_file(), (REQUEST_ID, "My_Id-1.0")) == "My_Id-1.0"
+    for bad in ("a b", "x" * 65, "", "a/b"):
+        made = post(edge, image_file(), (REQUEST_ID, bad))
+        assert made != bad
+        assert len(made) == 16
+    twice = post(edge, image_file(), (REQUEST_ID, "a"), (REQUEST_ID, "b"))
+    assert len(twice) == 16
+
+
+def test_made_ids_differ(edge: Caller) -> None:
+    assert len({post(edge, image_file()) for _ in range(5)}) == 5
+
+
+def test_problems_have_one_too_whatever_went_wrong(
+    tiny_bundle: Bundle, cloud: Serving, monkeypatch: pytest.MonkeyPatch, lines: Lines
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("why")
+
+    with calling(tiny_bundle.path, str(cloud.server.address)) as edge:
+        assert post(edge, b"hello", (REQUEST_ID, "one")) == "one"
+        assert edge("GET", "/nothing", headers={REQUEST_ID: "two"}).headers[REQUEST_ID] == "two"
+        monkeypatch.setattr(edge.pipeline, "classify", fails)
+        response = edge("POST", "/classify", content=image_file(), headers={REQUEST_ID: "three"})
+    assert response.headers[REQUEST_ID] == "three"
+    assert problem_name(response) == "internal-error"
+    found = [(line["request"], line["level"], line["status"], line["problem"]) for line in lines.lines]
+    assert found == [
+        ("one", "info", 415, "unsupported-image-type"),
+        ("two", "info", 404, "about:blank"),
+        ("three", "info", 500, "internal-error"),
+    ]
+
+
+def test_the_access_log_says_route_milliseconds_and_bytes(edge: Caller, lines: Lines) -> None:
+    image = image_file()
+    headers = {REQUEST_ID: "abc", "traceparent": PARENT}
+    response = edge("POST", "/classify", content=image, headers=headers)
+    (line,) = lines.lines
+    counts = response.json()["bytes"]
+    assert (line["level"], line["request"], line["traceparent"]) == ("debug", "abc", PARENT)
+    assert (line["method"], line["path"], line["status"]) == ("POST", "/classify", 200)
+    assert (line["route"], line["received_bytes"], line["sent_bytes"]) == (
+        "split",
+        len(image),
+        len(response.content),
+    )
+    assert (line["uplink_bytes"], line["downlink_bytes"]) == (counts["uplink"], counts["downlink"])
+    milliseconds = line["milliseconds"]
+    assert isinstance(milliseconds, float)
+    assert milliseconds >= response.json()["timings_ms"]["total"]
+    assert str(line["message"]).startswith("POST /classify 200 split after ")
+
+
+def test_a_path_cannot_forge_lines_or_fill_them(edge: Caller, lines: Lines) -> None:
+    edge("GET", "/no%0Aedge: all is well")
+    edge("GET", "/" + "x" * 5000)
+    assert lines.lines[0]["path"] == "/no%0Aedge%3A%20all%20is%20well"
+    assert len(str(lines.lines[1]["path"])) == 200
+
+
+def test_the_cloud_is_told_the_id_when_the_client_chose_it(edge: Caller) -> None:
+    """And otherwise not a byte is spent on it."""
+
+    def uplink(*headers: tuple[str, str]) -> int:
+        response = edge("POST", "/classify", content=image_file(), headers=list(headers))
+        count: int = response.json()["bytes"]["uplink"]
+        return count
+
+    alone = uplink()
+    assert uplink(("traceparent", "nonsense")) == alone
+    assert uplink((REQUEST_ID, "not sane")) == alone
+    assert uplink((REQUEST_ID, "12345678")) == alone + 12
+    assert uplink(("traceparent", PARENT)) == alone + 29
+    assert uplink(("traceparent", PARENT[:-2] + "01")) == alone + 29 + 18  # sampled: the made id too
+
+
+def test_server_timing_says_what_the_answer_does(edge: Caller) -> None:
+    response = edge.classify(image_file())
+    stages = dict(stage.split(";dur=") for stage in response.headers["server-timing"].split(", "))
+    timings = response.json()["timings_ms"]
+    assert float(stages["total"]) == timings["total"]
+    assert float(stages["cloud.compute"]) == timings["cloud"]["compute"]
+    assert "body" not in stages
+    assert "server-timing" not in edge.classify(b"hello").headers
