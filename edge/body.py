@@ -64,6 +64,8 @@ async def _read_multipart(request: Request, max_bytes: int) -> bytes:
         form = await _InMemoryParser(request.headers, chunks, max_files=1, max_fields=_MAX_FIELDS).parse()
     except MultiPartException as e:
         raise Problem(BAD_MULTIPART, e.message) from None
+    except UnicodeError as e:  # Python has charsets that are no text's, and a client may name any
+        raise Problem(BAD_MULTIPART, f"the parts' headers are not in the charset declared: {e}") from None
     try:
         return await _image_of(form, max_bytes)
     finally:

@@ -121,8 +121,17 @@ def test_an_empty_body_is_422(edge: Caller) -> None:
         (MULTIPART, b"--cut\r\nA: b\r\n\r\ncontent\r\n--cut--\r\n"),
         (MULTIPART, multipart(*[('name="image"; filename="a"', image_file())] * 2)),
         (MULTIPART, multipart(*[(f'name="field{i}"', b"") for i in range(17)])),
+        (f"{MULTIPART}; charset=undefined", multipart(('name="image"; filename="a"', image_file()))),
     ],
-    ids=["no boundary", "no multipart", "bad header", "no disposition", "two files", "many fields"],
+    ids=[
+        "no boundary",
+        "no multipart",
+        "bad header",
+        "no disposition",
+        "two files",
+        "many fields",
+        "a charset of Python's",
+    ],
 )
 def test_a_malformed_form_is_422(edge: Caller, media_type: str, content: bytes) -> None:
     response = edge.classify(content, media_type)
