@@ -49,6 +49,10 @@ def cloud(tiny_bundle: Bundle, cloud_options: list[str]) -> Iterator[Service]:
         yield running
 
 
+#: So that it shows what the cloud said.
+ALONE = ("--fallback", "none")
+
+
 def flat(options: dict[str, str]) -> list[str]:
     return [text for pair in options.items() for text in pair]
 
@@ -128,7 +132,7 @@ def _names(trust: ssl.SSLContext, address: tuple[str, int], name: str) -> bool:
         ("another token", (502, "cloud-refused")),
     ],
 )
-def test_an_edge_that_lacks_something_gets_no_answer(
+def test_an_edge_that_lacks_something_gets_no_answer_from_the_cloud(
     tiny_bundle: Bundle,
     cloud: Service,
     edge_options: dict[str, str],
@@ -140,10 +144,13 @@ def test_an_edge_that_lacks_something_gets_no_answer(
     options = dict(edge_options)
     _CHANGES[change](options, other_certificates, tmp_path)
     with edge_process(tiny_bundle.path, cloud.address, *flat(options)) as edge:
+        answer = post(edge).json()
+        assert (answer["route"], answer["reason"]) == ("local", expected[1])
+    with edge_process(tiny_bundle.path, cloud.address, *flat(options), *ALONE) as edge:
         assert problem(post(edge)) == expected
         assert problem(httpx.get(f"{edge.address}/readyz", timeout=PATIENCE)) == expected
         logged = rest_of(edge)
-    assert logged.count(expected[1]) == 2
+    assert logged.count(f" {expected[1]}: ") == 2
     assert OTHER_TOKEN not in logged
 
 
@@ -198,7 +205,7 @@ def test_tokens_rotate_without_a_restart(tiny_bundle: Bundle, tmp_path: Path) ->
     sends.write_text(old)
     with (
         cloud_process(tiny_bundle.path, "--token-file", str(receives)) as cloud,
-        edge_process(tiny_bundle.path, cloud.address, "--cloud-token-file", str(sends)) as edge,
+        edge_process(tiny_bundle.path, cloud.address, *ALONE, "--cloud-token-file", str(sends)) as edge,
     ):
 
         def settles(status: int) -> None:
@@ -232,12 +239,15 @@ def test_the_environments_tokens_are_those_of_either_side(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPLITWIRE_TOKEN", OTHER_TOKEN)
-    with cloud_process(tiny_bundle.path) as cloud, edge_process(tiny_bundle.path, cloud.address) as edge:
+    with (
+        cloud_process(tiny_bundle.path) as cloud,
+        edge_process(tiny_bundle.path, cloud.address, *ALONE) as edge,
+    ):
         right = {"Authorization": f"Bearer {OTHER_TOKEN}"}
         assert problem(post(edge)) == (401, "unauthenticated")
         assert problem(post(edge, headers=right)) == (502, "cloud-refused")
         monkeypatch.setenv("SPLITWIRE_CLOUD_TOKEN", OTHER_TOKEN)
-        with edge_process(tiny_bundle.path, cloud.address) as second:
+        with edge_process(tiny_bundle.path, cloud.address, *ALONE) as second:
             assert post(second, headers=right).status_code == 200
 
 
