@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from splitwire.errors import CloudBusy, DeadlineExceeded
 
-__all__ = ["Job", "JobQueue"]
+__all__ = ["Job", "JobQueue", "expiry"]
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -33,8 +33,13 @@ class Job(Generic[Q, R]):
     def expiry(self, now_ns: int) -> DeadlineExceeded:
         """What to answer if it has expired."""
         assert self.expires_ns is not None
-        allowed, waited = ((until - self.arrived_ns) // _NS_PER_MS for until in (self.expires_ns, now_ns))
-        return DeadlineExceeded(f"the request may wait {allowed} ms for a worker, and waited {waited} ms")
+        return expiry(self.arrived_ns, self.expires_ns, now_ns)
+
+
+def expiry(arrived_ns: int, expires_ns: int, now_ns: int) -> DeadlineExceeded:
+    """What to answer a request that has expired."""
+    allowed, waited = ((until - arrived_ns) // _NS_PER_MS for until in (expires_ns, now_ns))
+    return DeadlineExceeded(f"the request may wait {allowed} ms for a worker, and waited {waited} ms")
 
 
 class JobQueue(Generic[Q, R]):

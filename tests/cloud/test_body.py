@@ -143,12 +143,17 @@ def test_a_lone_brief_frame_needs_no_worker(tiny_bundle: Bundle) -> None:
         assert _forward(body, _frame(tiny_bundle)).frame == expected
 
 
-def test_frames_that_arrive_together_are_not_alone(tiny_bundle: Bundle) -> None:
+@pytest.mark.parametrize(("lull_ns", "alone"), [(60_000_000_000, False), (0, True)])
+def test_frames_that_arrive_together_are_not_alone_unless_nothing_was_computed_lately(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, lull_ns: int, alone: bool
+) -> None:
+    """After a lull the first is computed at once; else those that came during the computation batch."""
+    monkeypatch.setattr("cloud.body._LULL_NS", lull_ns)
     with Body(tiny_bundle, threads=1, workers=1, max_rows=4, max_batch=4, max_queue=64) as body:
         _forward(body, _frame(tiny_bundle))
         body.close()
         first, *_ = asyncio.run(_all_at_once(body, [_frame(tiny_bundle)] * 3))
-    assert isinstance(first, CloudUnavailable)
+    assert isinstance(first, Computed if alone else CloudUnavailable)
 
 
 def test_how_long_many_rows_take_says_nothing_of_one(tiny_bundle: Bundle) -> None:
