@@ -24,13 +24,25 @@ class EdgeConnection:
         Raises:
             OSError: the edge does not answer, or with anything but a classification.
         """
+        status, answer = self.ask(image, top_k=top_k)
+        if status != 200:
+            raise OSError(f"the edge answered {status}: {json.dumps(answer)}")
+        return answer
+
+    def ask(self, image: bytes, *, top_k: int) -> tuple[int, Any]:
+        """An image file's bytes -> status and JSON, a problem's too. After an error it connects anew.
+
+        Raises:
+            OSError: the edge does not answer in HTTP and JSON.
+        """
         headers = {"Content-Type": "application/octet-stream"}
-        self._connection.request("POST", f"/classify?top_k={top_k}", image, headers)
-        response = self._connection.getresponse()
-        body = response.read()
-        if response.status != 200:
-            raise OSError(f"the edge answered {response.status}: {body.decode(errors='replace')}")
-        return json.loads(body)
+        try:
+            self._connection.request("POST", f"/classify?top_k={top_k}", image, headers)
+            response = self._connection.getresponse()
+            return response.status, json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._connection.close()
+            raise OSError(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         self._connection.close()

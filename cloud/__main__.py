@@ -89,49 +89,15 @@ def _parser() -> Parser:
         metavar="HOST:PORT",
         help="where to listen; port 0 lets the system choose (default: %(default)s)",
     )
-    add(
-        "--threads",
-        type=int,
-        default=defaults.threads,
-        metavar="N",
-        help="ONNX Runtime threads within one computation: more shorten one answer (default: %(default)s)",
-    )
-    add(
-        "--workers",
-        type=int,
-        default=defaults.workers,
-        metavar="N",
-        help="computations at the same time: more raise throughput (default: one per core, here %(default)s)",
-    )
-    add(
-        "--max-rows",
-        type=int,
-        default=defaults.max_rows,
-        metavar="N",
-        help="most images in one request; message limits follow from it (default: %(default)s)",
-    )
-    add(
-        "--max-batch",
-        type=int,
-        default=defaults.max_batch,
-        metavar="N",
-        help="most images in one computation, of several requests; 1 batches nothing (default: %(default)s)",
-    )
-    add(
-        "--max-delay-us",
-        type=int,
-        default=defaults.max_delay_us,
-        metavar="US",
-        help="hold a batch back until it is full or its first request has waited so many microseconds; "
-        "0: a free worker takes what there is (default: %(default)s)",
-    )
-    add(
-        "--max-queue",
-        type=int,
-        default=defaults.max_queue,
-        metavar="N",
-        help="most images that wait for a worker; at least --max-rows (default: %(default)s)",
-    )
+    for name, number, unit, text in (
+        ("threads", defaults.threads, "N", "ONNX Runtime threads within one computation"),
+        ("workers", defaults.workers, "N", "computations at the same time; by default one a core"),
+        ("max-rows", defaults.max_rows, "N", "most images in one request; message limits follow from it"),
+        ("max-batch", defaults.max_batch, "N", "most images in one computation, of several requests"),
+        ("max-delay-us", defaults.max_delay_us, "US", "how long a batch that is not full is held back"),
+        ("max-queue", defaults.max_queue, "N", "most images that wait for a worker; at least --max-rows"),
+    ):
+        add(f"--{name}", type=int, default=number, metavar=unit, help=f"{text} (default: %(default)s)")
     add(
         "--drain-seconds",
         type=float,

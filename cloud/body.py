@@ -149,10 +149,11 @@ class Body:
         decoded = clock()
         returned = together(self._run, symbols)
         computed = clock()
-        self._note_rows(sum(job.rows for job in jobs))
+        rows = sum(job.rows for job in jobs)
+        self._note_rows(rows)
         frames = each(partial(encode, boundary=self._downlink), returned)
         encoded = clock()
-        if sum(job.rows for job in jobs) == 1:
+        if rows == 1:
             self._latest_ns = encoded - began
         stages = decoded - began, computed - decoded, encoded - computed
         return [

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 
 from cloud.gate import Gate
-from splitwire.certificates import Identity, load_authorities
+from splitwire.certificates import Identity, check_pair, load_authorities
 from splitwire.errors import ConfigError
 from splitwire.tokens import load_tokens
 
@@ -31,8 +31,7 @@ class Credentials:
     token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ConfigError("--tls-cert and --tls-key go together, got one of them")
+        check_pair("--tls-cert", self.tls_cert, "--tls-key", self.tls_key)
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ConfigError("--tls-client-ca needs --tls-cert and --tls-key")
 

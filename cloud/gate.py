@@ -8,15 +8,12 @@ import grpc
 from grpc_health.v1 import health
 
 from splitwire.refusals import Refusals
-from splitwire.tokens import Tokens
+from splitwire.tokens import REFUSAL, Tokens
 
 __all__ = ["Gate"]
 
 #: Load balancers and orchestrators ask for it, and have no tokens. It says whether the cloud serves, no more.
 _OPEN = f"/{health.SERVICE_NAME}/"
-
-#: The same for an absent and for a wrong one.
-_REASON = "a valid token is needed"
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 _Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
@@ -46,8 +43,8 @@ class Gate(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(self._refuse)
 
     async def _refuse(self, _: object, context: _Context) -> None:
-        self._refusals.note(context.peer().rpartition(":")[0], _REASON)
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, _REASON)
+        self._refusals.note(context.peer().rpartition(":")[0], REFUSAL)
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, REFUSAL)
 
 
 def _text(value: str | bytes | None) -> str | None:

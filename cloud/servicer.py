@@ -75,8 +75,10 @@ class Servicer(SplitInferenceServicer):
     async def Describe(  # noqa: N802
         self,
         request: pb.DescribeRequest,  # noqa: ARG002
-        context: _DescribeContext,  # noqa: ARG002
+        context: _DescribeContext,
     ) -> pb.DescribeReply:
+        if self._draining:  # or whoever probes would take it for well
+            await context.abort(grpc.StatusCode.UNAVAILABLE, _DRAINING)
         return self._description
 
     @property

@@ -85,6 +85,7 @@ class CloudClient:
 
         Raises:
             CloudUnavailable: unreachable, or it went away.
+            CloudBusy: too many requests wait there already.
             DeadlineExceeded: reached, but it did not answer in time.
             BundleMismatch: it serves another bundle.
             CloudRefused: it does not accept what the edge shows.

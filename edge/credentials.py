@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 
 from edge.access import CloudAccess
-from splitwire.certificates import Identity, load_authorities
+from splitwire.certificates import Identity, check_pair, load_authorities
 from splitwire.errors import ConfigError
 from splitwire.tokens import Tokens, load_tokens
 
@@ -29,7 +29,7 @@ class Credentials:
     token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        _check_pair("--tls-cert", self.tls_cert, "--tls-key", self.tls_key)
+        check_pair("--tls-cert", self.tls_cert, "--tls-key", self.tls_key)
 
     @property
     def suffice(self) -> bool:
@@ -68,7 +68,7 @@ class CloudCredentials:
     cloud_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        _check_pair("--cloud-cert", self.cloud_cert, "--cloud-key", self.cloud_key)
+        check_pair("--cloud-cert", self.cloud_cert, "--cloud-key", self.cloud_key)
         for option, value in (("--cloud-cert", self.cloud_cert), ("--cloud-name", self.cloud_name)):
             if value is not None and self.cloud_ca is None:
                 raise ConfigError(f"{option} needs --cloud-ca")
@@ -91,8 +91,3 @@ class CloudCredentials:
             return grpc.ssl_channel_credentials(authorities)
         identity = Identity(self.cloud_cert, self.cloud_key).load(ssl.Purpose.CLIENT_AUTH)
         return grpc.ssl_channel_credentials(authorities, *identity)
-
-
-def _check_pair(one: str, first: Path | None, other: str, second: Path | None) -> None:
-    if (first is None) != (second is None):
-        raise ConfigError(f"{one} and {other} go together, got one of them")

@@ -7,15 +7,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge.problems import UNAUTHENTICATED, respond
 from splitwire.refusals import Refusals
-from splitwire.tokens import Tokens
+from splitwire.tokens import REFUSAL, Tokens
 
 __all__ = ["Gate"]
 
 #: Load balancers and orchestrators ask for them, and have no tokens.
 _OPEN = ("/healthz", "/readyz")
-
-#: The same for an absent and for a wrong one.
-_REASON = "a valid token is needed"
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +33,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         host = scope["client"][0] if scope.get("client") else "somebody"
-        self._refusals.note(host, _REASON)
-        await respond(UNAUTHENTICATED, f"{_REASON}, as Authorization: Bearer TOKEN")(scope, receive, send)
+        self._refusals.note(host, REFUSAL)
+        await respond(UNAUTHENTICATED, f"{REFUSAL}, as Authorization: Bearer TOKEN")(scope, receive, send)
 
     def _accepts(self, scope: Scope) -> bool:
         return self._tokens.accepts(Headers(scope=scope).get("authorization"))

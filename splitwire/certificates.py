@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from splitwire.errors import ConfigError
 
-__all__ = ["Identity", "load_authorities"]
+__all__ = ["Identity", "check_pair", "load_authorities"]
 
 #: A handshake of TLS 1.2 or 1.3 is over after fewer turns.
 _TURNS = 4
@@ -60,6 +60,12 @@ class Identity:
     def _refuse_password(self) -> NoReturn:
         # Otherwise it would be asked for on the terminal.
         raise ConfigError(f"{self.key} has a password, expected a key without one")
+
+
+def check_pair(one: str, first: Path | None, other: str, second: Path | None) -> None:
+    """Raises ConfigError where only one of the options `one` and `other` is given: certificate and key."""
+    if (first is None) != (second is None):
+        raise ConfigError(f"{one} and {other} go together, got one of them")
 
 
 def load_authorities(path: Path) -> bytes:

@@ -88,6 +88,19 @@ class Preprocess:
         """
         return np.array(self._fit(Image.fromarray(rgb)))
 
+    def square(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of what `fit` cuts from an image of that size, before it scales."""
+        # Scaling only what the crop keeps: an image of 50,000,000 x 1 pixels scaled whole would be
+        # 256 times its own size.
+        side = min(width, height) * self.size / self.resize
+        # On whole pixels: half a pixel beside them, an image that needs no scaling would come out blurred.
+        left, top = round((width - side) / 2), round((height - side) / 2)
+        return left, top, left + side, top + side
+
+    def scaled(self, image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+        """What lies in `box`, as size x size pixels, with antialiasing."""
+        return image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+
     def normalize(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, H, W, 3) -> float32 (n, 3, H, W), C-contiguous: (rgb / 255 - mean) / std."""
         mean, std = np.array(self.mean)[:, None, None], np.array(self.std)[:, None, None]
@@ -111,17 +124,7 @@ class Preprocess:
     def _fit(self, image: Image.Image) -> Image.Image:
         if image.size == (self.size, self.size) and self.resize == self.size:
             return image
-        # Scaling only what the crop keeps: an image of 50,000,000 x 1 pixels scaled whole would be
-        # 256 times its own size.
-        side = min(image.size) * self.size / self.resize
-        # On whole pixels: half a pixel beside them, an image that needs no scaling would come out blurred.
-        left, top = round((image.width - side) / 2), round((image.height - side) / 2)
-        return image.resize(
-            (self.size, self.size),
-            Image.Resampling.BILINEAR,
-            box=(left, top, left + side, top + side),
-            reducing_gap=3.0,
-        )
+        return self.scaled(image, self.square(*image.size))
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:

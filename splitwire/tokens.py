@@ -9,10 +9,13 @@ from pathlib import Path
 
 from splitwire.errors import ConfigError
 
-__all__ = ["MIN_CHARS", "Tokens", "load_tokens"]
+__all__ = ["MIN_CHARS", "REFUSAL", "Tokens", "load_tokens"]
 
 #: Shorter ones can be guessed.
 MIN_CHARS = 16
+
+#: What a client is told, the same of an absent and of a wrong one.
+REFUSAL = "a valid token is needed"
 
 #: RFC 6750, section 2.1: b64token.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")

@@ -1,18 +1,17 @@
 """Clients that post images all the while, and what each request came to."""
 
-import http.client
-import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
+
+from benchmarks.rest import EdgeConnection
 
 __all__ = ["Load", "Outcome", "Summary", "clients"]
 
@@ -100,14 +99,13 @@ def clients(url: str, images: Sequence[Path], count: int, *, pause: float = 0.0)
     """
     load, done = Load(), threading.Event()
     files = [image.read_bytes() for image in images]
-    with closing(_Client(url)) as first:
-        expected = [first.ask(file) for file in files]
-    labels = [label for _, _, label in expected]
+    with EdgeConnection(url) as first:
+        labels = [_ask(first, file)[2] for file in files]
 
     def post() -> None:
-        with closing(_Client(url)) as client:
+        with EdgeConnection(url) as edge:
             for file, label in cycle(zip(files, labels, strict=True)):
-                load.outcomes.append(client.outcome(file, label))
+                load.outcomes.append(_outcome(edge, file, label))
                 if done.wait(pause):
                     return
 
@@ -122,30 +120,18 @@ def clients(url: str, images: Sequence[Path], count: int, *, pause: float = 0.0)
             thread.join(_TIMEOUT_SECONDS)
 
 
-class _Client:
-    """One connection, kept open, for one thread."""
+def _outcome(edge: EdgeConnection, image: bytes, label: str | None) -> Outcome:
+    began = time.monotonic()
+    try:
+        route, reason, found = _ask(edge, image)
+    except OSError as error:
+        route, reason, found = "no answer", str(error), None
+    return Outcome(began, time.monotonic(), route, reason, found is not None and found == label)
 
-    def __init__(self, url: str) -> None:
-        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT_SECONDS)
 
-    def close(self) -> None:
-        self._connection.close()
-
-    def outcome(self, image: bytes, label: str | None) -> Outcome:
-        began = time.monotonic()
-        try:
-            route, reason, found = self.ask(image)
-        except OSError as error:
-            self._connection.close()
-            return Outcome(began, time.monotonic(), type(error).__name__, str(error), right=False)
-        return Outcome(began, time.monotonic(), route, reason, found == label)
-
-    def ask(self, image: bytes) -> tuple[str, str | None, str | None]:
-        """Route, reason and label; of a problem its status, its name and none."""
-        headers = {"Content-Type": "application/octet-stream"}
-        self._connection.request("POST", "/classify?top_k=1", image, headers)
-        response = self._connection.getresponse()
-        body = json.loads(response.read())
-        if response.status != 200:
-            return str(response.status), body["type"].rpartition(":")[2], None
-        return body["route"], body["reason"], body["predictions"][0]["label"]
+def _ask(edge: EdgeConnection, image: bytes) -> tuple[str, str | None, str | None]:
+    """Route, reason and label; of a problem its status, its name and none."""
+    status, answer = edge.ask(image, top_k=1)
+    if status != 200:
+        return str(status), answer["type"].rpartition(":")[2], None
+    return answer["route"], answer["reason"], answer["predictions"][0]["label"]

@@ -1,9 +1,10 @@
 """An edge, and a cloud that can be killed, restarted, and put behind a bad link."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from benchmarks.processes import service
 from demo.child import Child
 
 __all__ = ["Cloud", "edge"]
@@ -34,12 +35,6 @@ class Cloud:
         self._child.stop()
 
 
-@contextmanager
-def edge(bundle: Path, cloud: str, deadline_ms: int) -> Iterator[str]:
+def edge(bundle: Path, cloud: str, deadline_ms: int) -> AbstractContextManager[str]:
     """Its URL."""
-    options = ["--bundle", str(bundle), "--cloud", cloud, "--deadline-ms", str(deadline_ms)]
-    child = Child("edge", [*options, "--listen", "127.0.0.1:0"])
-    try:
-        yield child.wait_ready()
-    finally:
-        child.stop()
+    return service("edge", "--bundle", str(bundle), "--cloud", cloud, "--deadline-ms", str(deadline_ms))

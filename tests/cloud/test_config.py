@@ -80,4 +80,6 @@ def test_beyond_loopback_it_wants_encryption_and_credentials(credentials: Creden
     ],
 )
 def test_encryption_and_one_of_the_credentials_suffice(credentials: Credentials) -> None:
-    CloudConfig(Path("b"), Address("0.0.0.0", 50051), credentials=credentials)
+    config = CloudConfig(Path("b"), Address("0.0.0.0", 50051), credentials=credentials)
+    assert config.credentials.suffice
+    assert not config.insecure

@@ -1,4 +1,5 @@
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -188,6 +189,19 @@ def test_draining_answers_what_is_in_flight(slow_bundle: Bundle) -> None:
         assert stream.receive().id == 2
         assert stream.status()[0] is grpc.StatusCode.UNAVAILABLE
         assert unary.result(PATIENCE).id == 1
+
+
+def test_draining_it_does_not_say_any_more_what_it_serves(slow_bundle: Bundle) -> None:
+    with serving(slow_bundle.path, workers=1) as cloud, ThreadPoolExecutor(1) as thread:
+        stream = StreamClient(cloud.stub)
+        stream.send(make_request(slow_bundle, id=1))
+        _await_rows(cloud, 0)  # it is being computed, and keeps the cloud from ending
+        draining = thread.submit(cloud.drain)
+        while not cloud.server._servicer.draining:
+            time.sleep(0.001)
+        with pytest.raises(grpc.RpcError, match="shutting down"):
+            cloud.stub.Describe(pb.DescribeRequest(), timeout=PATIENCE)
+        draining.result(PATIENCE)
 
 
 def test_draining_gives_up_at_its_limit(slow_bundle: Bundle) -> None:

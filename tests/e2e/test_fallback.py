@@ -92,6 +92,7 @@ def test_no_request_is_lost_while_the_cloud_is_restarted(tiny_bundle: Bundle, nu
                 cloud = stack.enter_context(cloud_process(tiny_bundle.path, listen=cloud.address))
                 split = routes["split"]
                 until(lambda before=split: routes["split"] > before)  # type: ignore[misc]
+        assert set(routes) == {"split", "local"}, "and each of them had its image's predictions"
 
 
 def test_a_frozen_cloud_costs_two_requests_their_patience_and_no_more(tiny_bundle: Bundle) -> None:

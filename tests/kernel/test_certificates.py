@@ -34,7 +34,7 @@ def test_one_that_its_authority_follows_in_the_file_is_usable(
 ) -> None:
     chain = tmp_path / "chain.crt"
     chain.write_bytes(certificates["cloud.crt"].read_bytes() + certificates["ca.crt"].read_bytes())
-    Identity(chain, certificates["cloud.key"]).load(SERVER)
+    assert Identity(chain, certificates["cloud.key"]).load(SERVER)[1] == chain.read_bytes()
 
 
 def test_one_of_another_purpose_is_refused(certificates: Certificates) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from splitwire.preprocess import Preprocess, decode_image
 from tests.photos import as_jpeg, photo
-from trainer.data.draft import MARGIN, _square, fit_draft
+from trainer.data.draft import MARGIN, fit_draft
 from trainer.data.preprocessing import for_photos
 
 
@@ -43,7 +43,7 @@ def test_it_is_a_draft() -> None:
 def test_the_square_is_the_one_that_is_served(width: int, height: int, size: int, more: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     preprocess = Preprocess(size, size + more, (0.0,) * 3, (1.0,) * 3)
-    box = _square((width, height), preprocess)
+    box = preprocess.square(width, height)
     cut = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
     np.testing.assert_array_equal(np.asarray(cut), preprocess.fit(pixels))
 

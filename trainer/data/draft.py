@@ -37,28 +37,12 @@ def fit_draft(data: bytes, preprocess: Preprocess, *, margin: int = MARGIN) -> N
 
 
 def _fit(image: Image.Image, preprocess: Preprocess, margin: int) -> NDArray[np.uint8] | None:
-    least = margin * preprocess.resize
-    box = _square(image.size, preprocess)
-    width = image.width
+    least, width = margin * preprocess.resize, image.width
+    # Found before the draft: whole pixels of the draft would be several of the image.
+    left, top, right, bottom = preprocess.square(*image.size)
     draft = image.draft(None, (least, least))
     if draft is None or draft[1][2] == width:
         return None
     shrink = draft[1][2] / width
-    left, top, right, bottom = (shrink * edge for edge in box)
-    small = image.convert("RGB").resize(
-        (preprocess.size, preprocess.size),
-        Image.Resampling.BILINEAR,
-        box=(left, top, right, bottom),
-        reducing_gap=3.0,
-    )
-    return np.asarray(ImageOps.exif_transpose(small))
-
-
-def _square(size: tuple[int, int], preprocess: Preprocess) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of what `Preprocess.fit` cuts from an image of that width and height.
-
-    Found before the draft: whole pixels of the draft would be several of the image.
-    """
-    side = min(size) * preprocess.size / preprocess.resize
-    left, top = (round((length - side) / 2) for length in size)
-    return left, top, left + side, top + side
+    box = shrink * left, shrink * top, shrink * right, shrink * bottom
+    return np.asarray(ImageOps.exif_transpose(preprocess.scaled(image.convert("RGB"), box)))
