@@ -13,6 +13,7 @@ from trainer.config import default_run
 from trainer.data import load
 from trainer.data_arguments import storage_from
 from trainer.imagenet import published_weights
+from trainer.memory import keep_freed_memory
 from trainer.options import config_from, make_parser
 from trainer.split_arguments import refuse_options_of_split, request_from
 
@@ -52,6 +53,7 @@ def _guarded(run: Callable[[], int], prog: str, if_interrupted: str) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     if arguments.threads is not None and arguments.threads < 1:
         raise ConfigError(f"threads must be at least 1, got {arguments.threads}")
+    keep_freed_memory()
     if arguments.epochs == 0:
         return _split(arguments)
     refuse_options_of_split(arguments)
