@@ -37,11 +37,15 @@ __all__ = ["main"]
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A split after layer `front`, and how long `trainer` took, in seconds."""
+    """A split after layer `front` that may lose `drop` points, and how long `trainer` took, in seconds."""
 
     front: int
+    drop: float
     bundle: Bundle
     seconds: float
+
+    def __str__(self) -> str:
+        return f"front {self.front}, drop {self.drop:g}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,12 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, photos: Photos, scratch: Path, environment: Environment) -> None:
     images = photos.copy_calibration(scratch / "calibration")
-    made = [_split(options, images, front, scratch / f"front{front}") for front in options.front]
+    made = [
+        _split(options, images, front, drop, scratch / f"front{front}-drop{drop}")
+        for front in options.front
+        for drop in options.max_drop
+    ]
     whole = _unsplit(options, scratch / "unsplit")
     title = f"{len(photos.test)} photos, calibrated on {len(photos.calibration)} others"
     comparison = compare(
         title,
-        {f"front {m.front}": m.bundle for m in made},
+        {str(m): m.bundle for m in made},
         photos.split(whole.manifest.preprocess),
         unsplit=("unsplit", whole),
         progress=sys.stderr.isatty(),
@@ -76,20 +84,20 @@ def _run(options: argparse.Namespace, photos: Photos, scratch: Path, environment
     if served:
         print(f"\n{served}")
     if options.out:
-        _write(options.out, comparison, made, served, environment)
+        _write(options, comparison, made, served, environment)
 
 
-def _split(options: argparse.Namespace, images: Path, front: int, out: Path) -> Made:
+def _split(options: argparse.Namespace, images: Path, front: int, drop: float, out: Path) -> Made:
     """By the command itself, in a process of its own."""
     command = [sys.executable, "-m", "trainer", "--weights", str(options.weights), "--epochs", "0"]
     command += ["--calibrate", str(images), "--edge-front", str(front), "--edge-back", str(options.back)]
-    command += ["--max-drop", str(options.max_drop), "--out", str(out), "--quiet"]
+    command += ["--max-drop", str(drop), "--out", str(out), "--quiet"]
     for name, chosen in asdict(preprocess_from(options)).items():
         option = "image-size" if name == "size" else name
         command += [] if chosen is None else [f"--{option}", *map(str, np.atleast_1d(chosen))]
     began = time.perf_counter()
     print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, flush=True)
-    return Made(front, Bundle.load(out / "bundle"), time.perf_counter() - began)
+    return Made(front, drop, Bundle.load(out / "bundle"), time.perf_counter() - began)
 
 
 def _unsplit(options: argparse.Namespace, path: Path) -> Bundle:
@@ -107,14 +115,15 @@ def _unsplit(options: argparse.Namespace, path: Path) -> Bundle:
 def _table(made: Sequence[Made], comparison: Comparison) -> str:
     """The PNG files' accuracy is the unsplit network's: their pixels are the images'."""
     unsplit = _unsplit_accuracy(comparison)
-    lines = [f"{'cut after':<12}{'accuracy':>10}{'lost':>8}{'uplink':>9}{'downlink':>10}{'seconds':>9}"]
+    head = f"{'cut after':<12}{'max drop':>9}{'accuracy':>10}{'lost':>8}"
+    lines = [f"{head}{'uplink':>9}{'downlink':>10}{'seconds':>9}"]
     for entry, found in zip(made, comparison.bundles.values(), strict=True):
         lost = 100 * (unsplit - found.accuracy)
         lines.append(
-            f"layer {entry.front:<6}{100 * found.accuracy:8.2f} %{lost:8.2f}{found.uplink.bytes.mean:9,.0f}"
-            f"{found.downlink.bytes.mean:10,.0f}{entry.seconds:9.0f}"
+            f"layer {entry.front:<6}{entry.drop:>9g}{100 * found.accuracy:8.2f} %{lost:8.2f}"
+            f"{found.uplink.bytes.mean:9,.0f}{found.downlink.bytes.mean:10,.0f}{entry.seconds:9.0f}"
         )
-    return "\n".join([*lines, f"unsplit     {100 * unsplit:8.2f} %"])
+    return "\n".join([*lines, f"unsplit{'':14}{100 * unsplit:8.2f} %"])
 
 
 def _unsplit_accuracy(comparison: Comparison) -> float:
@@ -122,13 +131,19 @@ def _unsplit_accuracy(comparison: Comparison) -> float:
 
 
 def _write(
-    out: Path, comparison: Comparison, made: Sequence[Made], served: Served | None, environment: Environment
+    options: argparse.Namespace,
+    comparison: Comparison,
+    made: Sequence[Made],
+    served: Served | None,
+    environment: Environment,
 ) -> None:
+    out, name = options.out, options.name
     out.mkdir(parents=True, exist_ok=True)
     records = [
         {
             "record": "split",
             "front": entry.front,
+            "max_drop": entry.drop,
             "seconds": entry.seconds,
             "metrics": entry.bundle.manifest.metrics,
             **asdict(found),
@@ -137,10 +152,10 @@ def _write(
     ]
     records += [{"record": "file", **asdict(point)} for point in comparison.files]
     records += [{"record": "served", **asdict(served)}] if served else []
-    write_results(out / "post_training.jsonl", environment, records)
-    (out / "post_training.csv").write_text(as_csv(comparison.points))
+    write_results(out / f"{name}.jsonl", environment, records)
+    (out / f"{name}.csv").write_text(as_csv(comparison.points))
     note = f"files classified by {comparison.classifier}"
-    (out / "post_training.png").write_bytes(draw_tradeoff(comparison.points, comparison.title, note))
+    (out / f"{name}.png").write_bytes(draw_tradeoff(comparison.points, comparison.title, note))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,8 +172,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--calibration", type=int, default=150, metavar="N", help="photos to calibrate on (default: 150)")
     add("--front", type=int, nargs="+", default=[11], metavar="N", help="layers on the edge (default: 11)")
     add("--back", type=int, default=1, metavar="M", help="last layers on the edge (default: 1)")
-    add("--max-drop", type=float, default=1.0, metavar="P", help="of trainer (default: 1)")
+    add("--max-drop", type=float, nargs="+", default=[1.0], metavar="P", help="of trainer (default: 1)")
     add("--seed", type=int, default=0, help="of which photos are for what (default: 0)")
     add("--out", type=Path, metavar="DIR", help="write JSON lines, CSV and picture")
+    add("--name", default="post_training", help="of these files (default: %(default)s)")
     add_preprocessing(parser.add_argument_group("preprocessing, as of trainer"))
     return parser

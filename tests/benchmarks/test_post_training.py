@@ -33,19 +33,24 @@ def test_from_weights_to_a_table(tmp_path: Path, photos: Path, capsys: pytest.Ca
     state = {torchvision_name(name): t for name, t in make_model(width=0.2, size=32).state_dict().items()}
     safetensors.torch.save_file(state, tmp_path / "net.safetensors")
     words = ["--weights", str(tmp_path / "net.safetensors"), "--photos", str(photos), "--front", "3", "19"]
-    words += ["--back", "0", "--calibration", "30", "--max-drop", "60", "--image-size", "32"]
+    words += ["--back", "0", "--calibration", "30", "--max-drop", "60", "90", "--image-size", "32"]
     words += ["--originals", str(photos / "images"), "--out", str(tmp_path / "out"), "--mean", "0.5"]
+    words += ["--name", "cuts"]
     assert main(words) == 0
     told = capsys.readouterr().out
     assert "layer 3 " in told
     assert "layer 19" in told
     assert "of 40 photos have the unsplit network's label" in told
-    records = [
-        json.loads(line) for line in (tmp_path / "out" / "post_training.jsonl").read_text().splitlines()
-    ]
+    records = [json.loads(line) for line in (tmp_path / "out" / "cuts.jsonl").read_text().splitlines()]
     splits = [record for record in records if record["record"] == "split"]
-    assert [(record["front"], record["images"]) for record in splits] == [(3, 10), (19, 10)]
-    assert (tmp_path / "out" / "post_training.png").stat().st_size > 1000
+    assert [(record["front"], record["max_drop"]) for record in splits] == [
+        (3, 60),
+        (3, 90),
+        (19, 60),
+        (19, 90),
+    ]
+    assert {record["images"] for record in splits} == {10}
+    assert (tmp_path / "out" / "cuts.png").stat().st_size > 1000
 
 
 def test_photos_are_dealt_by_the_seed(photos: Path, tmp_path: Path) -> None:
