@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from cloud.held import Held
 from splitwire.bundle import Bundle
-from splitwire.errors import BundleMismatch, CloudUnavailable, SplitwireError
+from splitwire.errors import BundleMismatch, ReloadRefused, SplitwireError
 
 __all__ = ["RESULTS", "Hold", "Holder"]
 
@@ -101,19 +101,20 @@ class Holder:
         self._check_ending()
         if self._retiring is not None:  # so that there are never more than three
             await self._retiring
-        bundle = await asyncio.to_thread(Bundle.load, self._path)
-        if bundle.digest == self._current.bundle.digest:
-            _log.info("reloaded: %s is unchanged", self._current)
+        held = await asyncio.to_thread(self._read)
+        if held is self._current:
+            _log.info("reloaded: %s is unchanged", held)
             return "unchanged"
-        self._swap(self._by_digest.get(bundle.digest) or await self._make(bundle))
-        return "swapped"
-
-    async def _make(self, bundle: Bundle) -> Held:
-        held = await asyncio.to_thread(self._hold, bundle)
-        if self._ending:
+        if self._ending and held is not self._other:
             held.body.close()
         self._check_ending()
-        return held
+        self._swap(held)
+        return "swapped"
+
+    def _read(self) -> Held:
+        """What the folder holds, made anew unless it is held already. Runs in a thread of its own."""
+        bundle = Bundle.load(self._path)
+        return self._by_digest.get(bundle.digest) or self._hold(bundle)
 
     def _swap(self, held: Held) -> None:
         gone = None if self._other is held else self._other
@@ -126,7 +127,7 @@ class Holder:
 
     def _check_ending(self) -> None:
         if self._ending:
-            raise CloudUnavailable("the cloud is shutting down")
+            raise ReloadRefused("the cloud is shutting down")
 
     def _index(self) -> dict[bytes, Held]:
         held = (self._current, self._other)
