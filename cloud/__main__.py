@@ -20,7 +20,7 @@ Serve the body of a split network: the cloud's part of a bundle.
 
 The edge runs the first layers and sends small quantized tensors; this server unpacks them,
 runs the layers in between, and sends the last activation back, for the edge to finish.
-Both sides must hold the same bundle: a request for another one is refused."""
+Both sides must hold the same bundle: a request for one that is not held here is refused."""
 
 _EPILOG = """\
 examples:
@@ -29,6 +29,7 @@ examples:
   cloud --bundle models/cifar10 --max-batch 1              (every image is computed by itself)
   cloud --bundle models/cifar10 --listen 127.0.0.1:0       (the system chooses the port)
   cloud --bundle models/cifar10 --metrics --log-format json
+  cloud --bundle models/new --also models/old              (during a change: edges have either)
   cloud --bundle models/cifar10 --listen 0.0.0.0:50051 \\
     --tls-cert cloud.crt --tls-key cloud.key --tls-client-ca ca.crt --token-file tokens
 
@@ -50,6 +51,11 @@ monitoring, with --metrics, unencrypted and open to whoever reaches it (docs/ope
   GET /metrics       Prometheus' text format
   GET /healthz       the process is alive
   GET /readyz        requests are answered; 503 while it drains
+
+reloading:
+  SIGHUP reads --bundle's folder again. Another bundle that is found there is verified, warmed up,
+  then served; the one before goes on answering those who name it, until the next takes its place.
+  A bundle that cannot be served changes nothing; one line of the log says why.
 
 stopping:
   SIGTERM or SIGINT (Ctrl-C) drains: health turns NOT_SERVING, new requests are refused as
@@ -83,6 +89,12 @@ def _parser() -> Parser:
     defaults = CloudConfig(Path())
     add = parser.add_argument
     add("--bundle", type=Path, required=True, metavar="DIR", help="the bundle to serve (a folder)")
+    add(
+        "--also",
+        type=Path,
+        metavar="DIR",
+        help="another bundle, for edges that have it; given up at the first reload",
+    )
     add(
         "--listen",
         default=str(defaults.listen),

@@ -77,6 +77,7 @@ class Batcher(Generic[Q, R]):
         """Drop what waits; a batch that is being computed is answered."""
         with self._changed:
             self._closed = True
+            self._compute = _nothing  # what computes often holds the batcher: neither must keep the other
             dropped = self._queue.take_all()
             self._changed.notify_all()
         self._pool.shutdown(wait=False)
@@ -96,17 +97,12 @@ class Batcher(Generic[Q, R]):
 
     def _work(self) -> None:
         """In a worker's thread, until nothing waits."""
+        compute = self._compute  # before a batch is taken, so that it is computed even if `close` comes then
         batch = self._take()
         while batch:
-            outcomes = self._outcomes(batch)
+            outcomes = _outcomes(compute, batch)
             answered, batch = batch, self._take()  # so that it is idle by the time of its last answer
             _answer(answered, outcomes)
-
-    def _outcomes(self, batch: Sequence[Job[Q, R]]) -> Sequence[Outcome[R]]:
-        try:
-            return self._compute(batch)
-        except Exception as error:
-            return [error] * len(batch)
 
     def _take(self) -> Sequence[Job[Q, R]]:
         with self._changed:
@@ -130,6 +126,18 @@ class Batcher(Generic[Q, R]):
 
 
 _CLOSED = "the cloud is shutting down"
+
+
+def _nothing(_: Sequence[Job[Q, R]]) -> Sequence[Outcome[R]]:
+    """Closed, it has no batches."""
+    return []
+
+
+def _outcomes(compute: Compute[Q, R], batch: Sequence[Job[Q, R]]) -> Sequence[Outcome[R]]:
+    try:
+        return compute(batch)
+    except Exception as error:
+        return [error] * len(batch)
 
 
 def _answer(jobs: Sequence[Job[Q, R]], outcomes: Iterable[Outcome[R]]) -> None:

@@ -72,6 +72,7 @@ class Body:
         self._may_borrow = workers == 1 and max_delay_us == 0
         self._latest_ns = _BRIEF_NS + 1  # how long the latest computation of a single row took
         self._in_flight = 0
+        self._drained: asyncio.Event | None = None
         self._borrowed_ns = -_LULL_NS  # when the event loop was last free again after a computation
         self._batcher: Batcher[Frame, Computed] = Batcher(
             self._compute,
@@ -101,6 +102,14 @@ class Body:
             return await self._batcher.submit(Job(frame, self._weigh(frame), arrived_ns, expires_ns))
         finally:
             self._in_flight -= 1
+            if self._drained is not None and not self._in_flight:
+                self._drained.set()
+
+    async def drain(self) -> None:
+        """Wait until nothing is in flight; nothing may come any more."""
+        if self._in_flight:
+            self._drained = asyncio.Event()
+            await self._drained.wait()
 
     def close(self) -> None:
         """Drop what still waits for a worker; a computation that has begun runs to its end."""

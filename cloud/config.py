@@ -32,6 +32,7 @@ _MAX_DELAY_US = 1_000_000
 class CloudConfig:
     """Everything that decides how the cloud serves.
 
+    bundle: read again at a reload. also: another one, for edges that still have it, or have it already.
     threads: ONNX Runtime threads within one computation. workers: concurrent computations.
     max_rows: most samples in one frame. max_batch: most samples in one run of the graph, of whatever frames.
     max_delay_us: microseconds that a batch is held back for more; 0 never. max_queue: most samples that wait.
@@ -44,6 +45,7 @@ class CloudConfig:
 
     bundle: Path
     listen: Address = LOOPBACK
+    also: Path | None = None
     threads: int = 1
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     max_rows: int = MAX_ROWS

@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from cloud.body import Computed
+from cloud.holder import RESULTS, Holder
 from splitwire.frame import MAX_ROWS, Frame
 from splitwire.pages import Page, say
 from splitwire.tally import SECONDS, Distributions, Tally
@@ -31,11 +32,17 @@ class CloudMetrics(Collector):
         self.registry = CollectorRegistry()
         self.requests = Tally()
         self.payload_bytes = Tally()
+        self.reloads = Tally()
+        self._holder: Holder | None = None
         self._rows = Distributions(["rows"], _ROWS)
         self.in_flight = 0
         self._stages = Distributions(_STAGES, SECONDS)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
+
+    def watch(self, holder: Holder) -> None:
+        """Show which bundles it holds."""
+        self._holder = holder
 
     def note_rows(self, rows: int) -> None:
         """So many were computed at once."""
@@ -70,6 +77,21 @@ class CloudMetrics(Collector):
         rows = HistogramMetricFamily("splitwire_cloud_rows", "Rows (images) of a computation.", labels=[])
         rows.add_metric([], *self._rows.cumulative()["rows"])
         yield rows
+        yield _counter("reloads", f"Reloads: {', '.join(RESULTS)}.", ["result"], self.reloads)
+        yield self._bundles()
+
+    def _bundles(self) -> Metric:
+        family = GaugeMetricFamily(
+            "splitwire_cloud_bundle_info",
+            "1 for each bundle that is held.",
+            labels=["digest", "name", "held"],
+        )
+        holder = self._holder
+        held = () if holder is None else (("current", holder.current), ("other", holder.other))
+        for place, one in held:
+            if one is not None:
+                family.add_metric([one.bundle.digest.hex(), one.bundle.manifest.name, place], 1)
+        return family
 
 
 def pages_of(metrics: CloudMetrics, is_ready: Callable[[], bool]) -> dict[str, Callable[[], Page]]:

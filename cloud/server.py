@@ -1,16 +1,21 @@
-"""The cloud as a process: a gRPC server around one bundle, from listening to drained."""
+"""The cloud as a process: a gRPC server around its bundles, from listening to drained."""
 
 import asyncio
+import contextlib
 import logging
 import signal
+from collections.abc import Iterator
+from functools import partial
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from cloud.body import Body
 from cloud.config import CloudConfig
 from cloud.garbled import RefuseGarbled
+from cloud.held import Held
+from cloud.holder import Holder
+from cloud.limits import max_request_bytes
 from cloud.listening import check_free
 from cloud.metrics import CloudMetrics, pages_of
 from cloud.observer import Observer
@@ -20,22 +25,13 @@ from protos.splitwire_pb2_grpc import add_SplitInferenceServicer_to_server
 from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
-from splitwire.frame import max_payload_bytes
 from splitwire.logs import announce
 from splitwire.pages import Pages
-from splitwire.plan import BoundarySpec
 
-__all__ = ["SERVICE", "CloudServer", "max_request_bytes", "serve"]
+__all__ = ["SERVICE", "CloudServer", "serve"]
 
 #: The service's full name, under which health and reflection know it.
 SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
-
-#: What a request holds besides its payload (digest, id, shape, tags: under 100 bytes), and what
-#: health checks and reflection ask for.
-_ENVELOPE_BYTES = 4096
-
-#: gRPC keeps its limits in a signed 32-bit integer.
-_MAX_MESSAGE_BYTES = (1 << 31) - 1
 
 #: After the drain only health watchers and the last writes are left.
 _FLUSH_SECONDS = 0.5
@@ -48,25 +44,24 @@ class CloudServer:
 
     def __init__(
         self,
-        bundle: Bundle,
+        holder: Holder,
+        metrics: CloudMetrics,
         address: Address,
         server: grpc.aio.Server,
         servicer: Servicer,
         watch: health.aio.HealthServicer,
-        body: Body,
         pages: Pages | None,
     ) -> None:
-        self.bundle = bundle
+        self.holder, self.metrics = holder, metrics
         self.address = address
         self._server = server
         self._servicer = servicer
         self._health = watch
-        self._body = body
         self._pages = pages
 
     @classmethod
     async def start(cls, config: CloudConfig) -> "CloudServer":
-        """Load the bundle, warm it up, listen.
+        """Load the bundles, warm them up, listen.
 
         Raises:
             BundleError: there is no such bundle, or it cannot be served.
@@ -74,27 +69,20 @@ class CloudServer:
                 max-rows needs impossible messages.
         """
         transport, gates = config.credentials.transport(), config.credentials.gates()
-        bundle = Bundle.load(config.bundle)
-        options = _options(max_request_bytes(bundle.manifest.uplink, config.max_rows))
+        bundles = _load(config)
+        message_bytes = max(max_request_bytes(one.manifest.uplink, config.max_rows) for one in bundles)
         check_free(config.listen)
         metrics = CloudMetrics()
-        body = Body(
-            bundle,
-            threads=config.threads,
-            workers=config.workers,
-            max_rows=config.max_rows,
-            max_batch=config.max_batch,
-            max_queue=config.max_queue,
-            max_delay_us=config.max_delay_us,
-            note_rows=metrics.note_rows,
-        )
-        servicer = Servicer(bundle, body, max_rows=config.max_rows, observer=Observer(metrics))
+        holder = _make_holder(config, bundles, message_bytes, metrics)
+        metrics.watch(holder)
+        servicer = Servicer(holder, observer=Observer(metrics))
+        options = _options(message_bytes)
         server = grpc.aio.server(interceptors=[*gates, RefuseGarbled()], options=options)
         watch = await _add_services(server, servicer)
         address = Address(config.listen.host, _bind(server, config.listen, transport))
         pages = _open_pages(config, metrics, servicer)
         await server.start()
-        return cls(bundle, address, server, servicer, watch, body, pages)
+        return cls(holder, metrics, address, server, servicer, watch, pages)
 
     @property
     def metrics_address(self) -> Address | None:
@@ -103,12 +91,13 @@ class CloudServer:
 
     async def drain(self, seconds: float) -> None:
         """Refuse new requests, finish those in flight for at most `seconds`, and stop."""
+        self.holder.end_reloads()
         await self._health.enter_graceful_shutdown()
         finished = await self._servicer.drain(seconds)
         if not finished:
             _log.warning("requests were still in flight after %g s; they are cut off", seconds)
         await self._server.stop(_FLUSH_SECONDS if finished else None)
-        self._body.close()
+        self.holder.close()
         if self._pages is not None:
             self._pages.close()
 
@@ -119,41 +108,67 @@ def _open_pages(config: CloudConfig, metrics: CloudMetrics, servicer: Servicer) 
     return Pages(config.metrics, pages_of(metrics, lambda: not servicer.draining))
 
 
-def max_request_bytes(uplink: BoundarySpec, rows: int) -> int:
-    """No valid request of so many rows is a longer message.
+def _load(config: CloudConfig) -> list[Bundle]:
+    """The current one, and the other where there is one."""
+    bundles = [Bundle.load(config.bundle)]
+    if config.also is not None:
+        other = Bundle.load(config.also)
+        bundles += [other] if other.digest != bundles[0].digest else []
+    return bundles
 
-    Raises:
-        ConfigError: gRPC cannot carry messages of that size.
-    """
-    largest = max_payload_bytes(uplink, rows) + _ENVELOPE_BYTES
-    if largest > _MAX_MESSAGE_BYTES:
-        raise ConfigError(
-            f"--max-rows {rows} needs messages of {largest} bytes with this bundle, "
-            f"gRPC carries at most {_MAX_MESSAGE_BYTES}"
-        )
-    return largest
+
+def _make_holder(
+    config: CloudConfig, bundles: list[Bundle], message_bytes: int, metrics: CloudMetrics
+) -> Holder:
+    hold = partial(Held.make, config=config, message_bytes=message_bytes, note_rows=metrics.note_rows)
+    return Holder(config.bundle, hold, *map(hold, bundles), note=metrics.reloads.add)
 
 
 async def serve(config: CloudConfig) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. A second signal ends the process at once.
+    """Serve until SIGTERM or SIGINT, then drain. A second signal ends the process at once. SIGHUP reloads.
 
     Raises:
         SplitwireError: as `CloudServer.start`.
     """
-    stop = _stop_signal()
+    stop, hangup = _stop_signal(), _hangup_signal()
     server = await CloudServer.start(config)
-    bundle = server.bundle
-    announce(
-        "cloud",
-        f"serving {bundle.manifest.name} {bundle.digest.hex()} on {server.address}",
-        form=config.log_format,
-    )
+    _announce(server, config)
+    with _reloading(server.holder, hangup):
+        await stop.wait()
+        _log.info("draining: finishing what is in flight, for at most %g s", config.drain_seconds)
+        await server.drain(config.drain_seconds)
+    _log.info("stopped")
+
+
+def _announce(server: CloudServer, config: CloudConfig) -> None:
+    holder = server.holder
+    announce("cloud", f"serving {holder.current} on {server.address}", form=config.log_format)
+    if holder.other is not None:
+        announce("cloud", f"holding {holder.other} too", form=config.log_format)
     if server.metrics_address is not None:
         announce("cloud", f"metrics on http://{server.metrics_address}/metrics", form=config.log_format)
-    await stop.wait()
-    _log.info("draining: finishing what is in flight, for at most %g s", config.drain_seconds)
-    await server.drain(config.drain_seconds)
-    _log.info("stopped")
+
+
+@contextlib.contextmanager
+def _reloading(holder: Holder, hangup: asyncio.Event) -> Iterator[None]:
+    """Meanwhile each hangup reloads; any number of them during one is another one."""
+
+    async def reload() -> None:
+        while await hangup.wait():
+            hangup.clear()
+            await holder.reload()
+
+    task = asyncio.create_task(reload())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _hangup_signal() -> asyncio.Event:
+    hangup = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
+    return hangup
 
 
 def _stop_signal() -> asyncio.Event:

@@ -9,16 +9,15 @@ from typing import TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from cloud.body import Body, Computed
+from cloud.body import Computed
+from cloud.holder import Holder
 from cloud.observer import Observation, Observer
 from cloud.stream import Context, Stream
 from protos import splitwire_pb2 as pb
-from protos.convert import boundary_to_message, frame_from_message, frame_to_message, plan_to_message
+from protos.convert import frame_from_message, frame_to_message
 from protos.splitwire_pb2_grpc import SplitInferenceServicer
 from protos.status import status_from_error
-from splitwire import __version__
-from splitwire.bundle import Bundle
-from splitwire.errors import BundleMismatch, CloudBusy, CloudUnavailable
+from splitwire.errors import CloudBusy, CloudUnavailable
 
 __all__ = ["Servicer"]
 
@@ -38,15 +37,11 @@ _log = logging.getLogger(__name__)
 
 
 class Servicer(SplitInferenceServicer):
-    """Answers for one bundle until it is drained."""
+    """Answers for the bundles that are held, until it is drained."""
 
-    def __init__(self, bundle: Bundle, body: Body, *, max_rows: int, observer: Observer) -> None:
-        self._digest = bundle.digest
-        self._uplink = bundle.manifest.uplink
-        self._downlink = bundle.manifest.downlink
-        self._body = body
+    def __init__(self, holder: Holder, *, observer: Observer) -> None:
+        self._holder = holder
         self._observer = observer
-        self._description = _describe(bundle, max_rows)
         self._draining = False
         self._calls: set[asyncio.Task[object]] = set()
         self._readers: set[asyncio.Task[None]] = set()
@@ -73,13 +68,11 @@ class Servicer(SplitInferenceServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, _DRAINING)
 
     async def Describe(  # noqa: N802
-        self,
-        request: pb.DescribeRequest,  # noqa: ARG002
-        context: _DescribeContext,
+        self, request: pb.DescribeRequest, context: _DescribeContext
     ) -> pb.DescribeReply:
         if self._draining:  # or whoever probes would take it for well
             await context.abort(grpc.StatusCode.UNAVAILABLE, _DRAINING)
-        return self._description
+        return self._holder.describe(request.bundle_digest).description
 
     @property
     def draining(self) -> bool:
@@ -129,33 +122,16 @@ class Servicer(SplitInferenceServicer):
     async def _compute(
         self, request: pb.ForwardRequest, arrived_ns: int, seen: Observation
     ) -> pb.ForwardReply:
-        if request.bundle_digest != self._digest:
-            raise BundleMismatch(
-                f"the cloud serves bundle {self._digest.hex()}, the request is for "
-                f"{request.bundle_digest[:16].hex() or 'none'}"
-            )
+        held = self._holder.find(request.bundle_digest)
         expires_ns = arrived_ns + request.timeout_ms * 1_000_000 if request.timeout_ms else None
-        frame = frame_from_message(request.frame, self._uplink)
-        computed = await self._body.forward(frame, arrived_ns=arrived_ns, expires_ns=expires_ns)
+        frame = frame_from_message(request.frame, held.uplink)
+        computed = await held.body.forward(frame, arrived_ns=arrived_ns, expires_ns=expires_ns)
         seen.computed(frame, computed)
         return pb.ForwardReply(
             id=request.id,
-            frame=frame_to_message(computed.frame, self._downlink),
+            frame=frame_to_message(computed.frame, held.downlink),
             timings=_timings(computed),
         )
-
-
-def _describe(bundle: Bundle, max_rows: int) -> pb.DescribeReply:
-    manifest = bundle.manifest
-    return pb.DescribeReply(
-        bundle_digest=bundle.digest,
-        name=manifest.name,
-        plan=plan_to_message(manifest.plan),
-        uplink=boundary_to_message(manifest.uplink),
-        downlink=boundary_to_message(manifest.downlink),
-        server_version=__version__,
-        max_rows=max_rows,
-    )
 
 
 def _timings(computed: Computed) -> pb.Timings:

@@ -46,16 +46,23 @@ routes:
   GET  /readyz       images are classified: with a cloud (route split) or without (local)
   GET  /model        labels, split plan, boundaries, preprocessing, measured accuracy
   GET  /docs         all of this, to read and to try; /openapi.json for machines
+  POST /admin/reload as SIGHUP, with an admin token alone (see credentials); without any there is no such path
 
 credentials:
   With tokens, a request for anything but /healthz and /readyz shows one: Authorization: Bearer TOKEN.
   Token files have one token a line. Without them the tokens are those of the environment variables
-  SPLITWIRE_TOKEN (shown by clients) and SPLITWIRE_CLOUD_TOKEN (shown to the cloud), where set.
+  SPLITWIRE_TOKEN (shown by clients), SPLITWIRE_ADMIN_TOKEN (shown for /admin instead) and
+  SPLITWIRE_CLOUD_TOKEN (shown to the cloud), where set.
   docs/security.md says how to make certificates, and what they protect.
 
 monitoring, with --metrics, unencrypted and open to whoever reaches it (docs/operations.md):
   GET  /metrics      Prometheus' text format
   GET  /healthz      the process is alive
+
+reloading:
+  SIGHUP reads --bundle's folder again. Another bundle that is found there is verified, warmed up,
+  then served; requests end with the bundle that they began with. A bundle that cannot be served
+  changes nothing; one line of the log says why. Clouds come first (docs/operations.md).
 
 stopping:
   SIGTERM or SIGINT (Ctrl-C) finishes the requests in flight. A second signal ends the process.
@@ -83,7 +90,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _with_credentials(parsed: dict[str, Any]) -> dict[str, Any]:
-    for token, variable in (("token", "SPLITWIRE_TOKEN"), ("cloud_token", "SPLITWIRE_CLOUD_TOKEN")):
+    for token, variable in (
+        ("token", "SPLITWIRE_TOKEN"),
+        ("admin_token", "SPLITWIRE_ADMIN_TOKEN"),
+        ("cloud_token", "SPLITWIRE_CLOUD_TOKEN"),
+    ):
         parsed[token] = os.environ.get(variable) if parsed[f"{token}_file"] is None else None
     values = {"credentials": take(Credentials, parsed), "cloud_credentials": take(CloudCredentials, parsed)}
     return parsed | values
@@ -139,6 +150,7 @@ def _add_credentials(parser: Parser) -> None:
         ("tls-cert", "certificate in PEM, shown to clients: with it, REST is https"),
         ("tls-key", "the certificate's private key in PEM"),
         ("token-file", "clients must show one of these tokens, one a line; read again when it changes"),
+        ("admin-token-file", "whoever shows one of these tokens may have the edge reload its bundle"),
         (
             "cloud-ca",
             "the cloud must show a certificate of this authority (PEM): with it, calls are encrypted",

@@ -23,23 +23,25 @@ from edge.documents import (
     Health,
     Model,
     Ready,
-    model_of,
+    Reloaded,
     problem_responses,
 )
 from edge.gate import Gate
+from edge.held import Held
+from edge.holder import Holder
 from edge.metrics import EdgeMetrics
 from edge.observation import note_classification
 from edge.observer import Observer
-from edge.pipeline import Pipeline
-from edge.problems import handle_problems, kind_of
-from edge.readiness import Readiness
+from edge.problems import Problem, handle_problems, kind_of
 from edge.stages import server_timing
 from splitwire import __version__
-from splitwire.errors import CloudError
+from splitwire.errors import BundleError, CloudError
 
 __all__ = ["make_app"]
 
 _DEFAULT_TOP_K = 5
+
+_TOP_K = f"How many predictions; by default {_DEFAULT_TOP_K}, or all where there are fewer classes."
 
 _DEADLINE = "Most milliseconds from the request's last byte to its answer."
 
@@ -49,50 +51,51 @@ here, those in between there, and only small quantized tensors travel.
 Every error is an RFC 9457 document of type `application/problem+json`."""
 
 
-def make_app(config: EdgeConfig, pipeline: Pipeline, metrics: EdgeMetrics) -> ASGIApp:
-    """The ASGI application. When it shuts down it closes the pipeline's cloud client.
+def make_app(config: EdgeConfig, holder: Holder, metrics: EdgeMetrics) -> ASGIApp:
+    """The ASGI application. When it shuts down it closes the holder.
 
     Raises:
         ConfigError: the tokens of its clients cannot be used.
     """
     admission = Admission(config.max_concurrency)
-    metrics.watch(admission, pipeline.cloud)
+    metrics.watch(admission, holder)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         admission.close()
-        pipeline.cloud.close()
+        holder.close()
 
     app = FastAPI(title="Splitwire edge", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
     handle_problems(app)
-    tokens = config.credentials.tokens()
-    if tokens is not None:
-        app.add_middleware(Gate, tokens=tokens)
-    _add_classify(app, config, pipeline, admission)
-    _add_status(app, config, pipeline)
+    tokens, admin = config.credentials.tokens(), config.credentials.admin_tokens()
+    if tokens is not None or admin is not None:
+        app.add_middleware(Gate, tokens=tokens, admin=admin)
+    _add_classify(app, config, holder, admission)
+    _add_status(app, config, holder)
+    if admin is not None:
+        _add_admin(app, holder)
     return Observer(app, metrics)
 
 
-def _add_classify(app: FastAPI, config: EdgeConfig, pipeline: Pipeline, admission: Admission) -> None:
-    classes = len(pipeline.bundle.manifest.labels)
-
+def _add_classify(app: FastAPI, config: EdgeConfig, holder: Holder, admission: Admission) -> None:
     async def classify(
         request: Request,
-        top_k: Annotated[int, Query(ge=1, le=classes, description="How many predictions.")] = min(
-            _DEFAULT_TOP_K, classes
-        ),
+        top_k: Annotated[int | None, Query(ge=1, description=_TOP_K)] = None,
         x_deadline_ms: Annotated[
             int, Header(ge=1, le=MAX_DEADLINE_MS, description=_DEADLINE)
         ] = config.deadline_ms,
     ) -> JSONResponse:
         """Classify one image. The response says where the milliseconds and the bytes went."""
         async with admission.enter():
+            count = _predictions(top_k, holder.current)
             image = await read_image(request, config.max_image_bytes)
             deadline = time.monotonic() + x_deadline_ms / 1000
-            job = partial(pipeline.classify, image, top_k=top_k, deadline=deadline)
-            classification = await admission.run(job, deadline)
-            note_classification(classification)
+            held = holder.current
+            with held.use():
+                job = partial(held.pipeline.classify, image, top_k=count, deadline=deadline)
+                classification = await admission.run(job, deadline)
+            note_classification(classification, held.raw_downlink)
             timing = {"Server-Timing": server_timing(classification.timings_ms)}
             return JSONResponse(asdict(classification), headers=timing)
 
@@ -104,10 +107,16 @@ def _add_classify(app: FastAPI, config: EdgeConfig, pipeline: Pipeline, admissio
     )(classify)
 
 
-def _add_status(app: FastAPI, config: EdgeConfig, pipeline: Pipeline) -> None:
-    readiness = Readiness(pipeline.cloud)
-    digest, clouds = pipeline.bundle.digest.hex(), tuple(map(str, config.cloud))
-    model_document = model_of(pipeline.bundle)
+def _predictions(asked: int | None, held: Held) -> int:
+    """Raises Problem: `asked` is more than there are."""
+    classes = len(held.model.labels)
+    if asked is not None and asked > classes:
+        raise Problem(problems.BAD_PARAMETER, f"top_k: there are {classes} classes, got {asked}")
+    return min(_DEFAULT_TOP_K, classes) if asked is None else asked
+
+
+def _add_status(app: FastAPI, config: EdgeConfig, holder: Holder) -> None:
+    clouds = tuple(map(str, config.cloud))
 
     @app.get("/healthz")
     async def healthz() -> Health:
@@ -119,10 +128,13 @@ def _add_status(app: FastAPI, config: EdgeConfig, pipeline: Pipeline) -> None:
     @app.get("/readyz", responses=problem_responses(*faults))
     async def readyz() -> Ready:
         """Whether an image would be classified, and how: by a cloud that serves the same bundle, or here."""
+        held = holder.current
+        digest = held.bundle.digest.hex()
         try:
-            await readiness.check()
+            with held.use():
+                await held.readiness.check()
         except CloudError as error:
-            if not pipeline.falls_back:
+            if not held.pipeline.falls_back:
                 raise
             return Ready("ready", digest, clouds, "local", kind_of(error).name)
         return Ready("ready", digest, clouds, "split", None)
@@ -130,4 +142,15 @@ def _add_status(app: FastAPI, config: EdgeConfig, pipeline: Pipeline) -> None:
     @app.get("/model", responses=problem_responses(problems.UNAUTHENTICATED))
     async def model() -> Model:
         """What is served: labels, plan, boundaries, preprocessing, measured accuracy and bytes."""
-        return model_document
+        return holder.current.model
+
+
+def _add_admin(app: FastAPI, holder: Holder) -> None:
+    @app.post("/admin/reload", responses=problem_responses(*problems.OF_RELOAD))
+    async def reload() -> Reloaded:
+        """Serve the bundle that its folder holds now. One that cannot be served changes nothing."""
+        try:
+            done = await holder.reload()
+        except BundleError as error:
+            raise Problem(problems.BUNDLE_REFUSED, str(error)) from None
+        return Reloaded(done.result, done.before.digest.hex(), done.now.digest.hex())

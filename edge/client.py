@@ -100,7 +100,8 @@ class CloudClient:
         Raises:
             CloudUnavailable, CloudRefused, BundleMismatch: as `forward`.
         """
-        serves = self._attempt(lambda connection: connection.describe(deadline), deadline).bundle_digest
+        described = self._attempt(lambda connection: connection.describe(self._digest, deadline), deadline)
+        serves = described.bundle_digest
         if serves != self._digest:
             raise BundleMismatch(
                 f"the cloud at {self.target} serves bundle {serves.hex()}, the edge {self._digest.hex()}"

@@ -103,8 +103,8 @@ class Connection:
             raise answer
         return answer
 
-    def describe(self, deadline: float) -> pb.DescribeReply:
-        """What the cloud serves.
+    def describe(self, digest: bytes, deadline: float) -> pb.DescribeReply:
+        """What the cloud serves: the bundle of that digest, if it holds it.
 
         Raises:
             CloudUnavailable: it cannot be reached, or does not answer in time.
@@ -112,7 +112,8 @@ class Connection:
         """
         timeout, metadata = max(0.0, deadline - time.monotonic()), self._access.metadata()
         try:
-            return self._stub.Describe(pb.DescribeRequest(), timeout=timeout, metadata=metadata)
+            request = pb.DescribeRequest(bundle_digest=digest)
+            return self._stub.Describe(request, timeout=timeout, metadata=metadata)
         except (grpc.RpcError, ValueError) as e:  # ValueError: the channel has been closed meanwhile
             # What broke the connection says more than that the call was cut off with it.
             raise (self._explain(e) if self._broken is None else _again(self._broken)) from None
@@ -172,7 +173,7 @@ class Connection:
             return DeadlineExceeded(f"the cloud at {self._target} did not answer within the deadline")
         # The network may be dropping packets, and TCP's next attempt seconds away.
         reason = CloudUnavailable(f"the cloud at {self._target} could not be reached within the deadline")
-        self._break(reason)
+        self._break(_again(reason))
         self._channel.close()
         return reason
 

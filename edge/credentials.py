@@ -17,7 +17,7 @@ __all__ = ["CloudCredentials", "Credentials"]
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """tls_cert, tls_key: what the edge shows its clients. token_file: the tokens of which they must show one;
-    without a file those of `token`.
+    without a file those of `token`. admin_token_file, admin_token: likewise, of those who may have it reload.
 
     Raises:
         ConfigError: an option lacks another one.
@@ -27,6 +27,8 @@ class Credentials:
     tls_key: Path | None = None
     token_file: Path | None = None
     token: str | None = field(default=None, repr=False)
+    admin_token_file: Path | None = None
+    admin_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_pair("--tls-cert", self.tls_cert, "--tls-key", self.tls_key)
@@ -48,6 +50,10 @@ class Credentials:
     def tokens(self) -> Tokens | None:
         """Raises ConfigError where they cannot be used."""
         return load_tokens(self.token_file, self.token, "SPLITWIRE_TOKEN")
+
+    def admin_tokens(self) -> Tokens | None:
+        """None: nobody may. Raises ConfigError where they cannot be used."""
+        return load_tokens(self.admin_token_file, self.admin_token, "SPLITWIRE_ADMIN_TOKEN")
 
 
 @dataclass(frozen=True, slots=True)

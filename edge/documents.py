@@ -17,6 +17,7 @@ __all__ = [
     "Model",
     "Plan",
     "Ready",
+    "Reloaded",
     "model_of",
     "problem_responses",
 ]
@@ -81,6 +82,15 @@ class Ready:
     clouds: tuple[str, ...]
     route: str
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """result: swapped or unchanged. before, bundle: digests of what was served, and is, in hexadecimal."""
+
+    result: str
+    before: str
+    bundle: str
 
 
 @dataclass(frozen=True, slots=True)

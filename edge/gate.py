@@ -14,18 +14,23 @@ __all__ = ["Gate"]
 #: Load balancers and orchestrators ask for them, and have no tokens.
 _OPEN = ("/healthz", "/readyz")
 
+#: What is below it needs tokens of its own, where there are any.
+_ADMIN = "/admin/"
+
 _log = logging.getLogger(__name__)
 
 
 class Gate:
     """Answers 401 on every path but /healthz and /readyz, where a request shows none of the tokens.
 
+    admin: those for paths below /admin; None: the others'. tokens: None opens the other paths.
     A request shows one as `Authorization: Bearer TOKEN` (RFC 6750, section 2.1). Its body is not read before.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens | None, admin: Tokens | None = None) -> None:
         self._app = app
         self._tokens = tokens
+        self._admin = tokens if admin is None else admin
         self._refusals = Refusals(_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,4 +42,5 @@ class Gate:
         await respond(UNAUTHENTICATED, f"{REFUSAL}, as Authorization: Bearer TOKEN")(scope, receive, send)
 
     def _accepts(self, scope: Scope) -> bool:
-        return self._tokens.accepts(Headers(scope=scope).get("authorization"))
+        tokens = self._admin if scope["path"].startswith(_ADMIN) else self._tokens
+        return tokens is None or tokens.accepts(Headers(scope=scope).get("authorization"))

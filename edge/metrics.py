@@ -16,11 +16,10 @@ from prometheus_client.registry import Collector
 
 from edge.admission import Admission
 from edge.classification import ByteCounts, Classification
+from edge.holder import RESULTS, Holder
 from edge.replica import Replica
 from edge.replicas import Replicas
-from edge.route import Cloud
 from edge.stages import STAGES, stages
-from splitwire.bundle import Bundle
 from splitwire.pages import Page, say
 from splitwire.tally import SECONDS, Distributions, Tally
 
@@ -39,30 +38,28 @@ class EdgeMetrics(Collector):
     What others know anyway is read from them when metrics are asked for: see `watch`.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.problems = Tally()
-        self._raw_downlink = bundle.manifest.downlink.raw_bytes
         self._classifications = Tally()
         self._bytes = Tally()
         self._stages = Distributions(STAGES, SECONDS)
         self._admission: Admission | None = None
-        self._replicas: Sequence[Replica] = ()
+        self._holder: Holder | None = None
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
-    def watch(self, admission: Admission, cloud: Cloud) -> None:
-        """Show them too: how full it is in here, and each cloud's breaker and link."""
-        self._admission = admission
-        self._replicas = cloud.replicas if isinstance(cloud, Replicas) else ()
+    def watch(self, admission: Admission, holder: Holder) -> None:
+        """Show them too: how full it is in here, what is served, and each cloud's breaker and link."""
+        self._admission, self._holder = admission, holder
 
-    def note_classification(self, classification: Classification) -> None:
-        """An image was classified."""
+    def note_classification(self, classification: Classification, raw_downlink: int) -> None:
+        """An image was classified. raw_downlink: bytes of what came back, as dense float32."""
         self._classifications.add(classification.route, classification.reason or "")
         timings = stages(classification.timings_ms)
         self._stages.observe({stage: milliseconds / 1000 for stage, milliseconds in timings.items()})
         if classification.route == "split":
-            self._note_bytes(classification.bytes)
+            self._note_bytes(classification.bytes, raw_downlink)
 
     def collect(self) -> Iterable[Metric]:
         yield _counter(
@@ -82,14 +79,16 @@ class EdgeMetrics(Collector):
             timings.add_metric([stage], buckets, total)
         yield timings
         yield from self._admission_metrics()
-        yield from self._cloud_metrics()
+        if self._holder is not None:
+            yield from self._bundle_metrics(self._holder)
+            yield from self._cloud_metrics(_replicas(self._holder))
 
-    def _note_bytes(self, counts: ByteCounts) -> None:
+    def _note_bytes(self, counts: ByteCounts, raw_downlink: int) -> None:
         amounts = (
             counts.raw_activation,
             counts.uplink_payload,
             counts.uplink,
-            self._raw_downlink,
+            raw_downlink,
             counts.downlink_payload,
             counts.downlink,
         )
@@ -101,8 +100,13 @@ class EdgeMetrics(Collector):
             yield _gauge("requests_in_flight", "Images read, waiting or worked on.", [], {(): inside})
             yield _gauge("requests_waiting", "Images that wait for a turn.", [], {(): waiting})
 
-    def _cloud_metrics(self) -> Iterable[Metric]:
-        replicas = self._replicas
+    def _bundle_metrics(self, holder: Holder) -> Iterable[Metric]:
+        bundle = holder.current.bundle
+        labels: _Values = {(bundle.digest.hex(), bundle.manifest.name): 1}
+        yield _gauge("bundle_info", "1 for the bundle that is served.", ["digest", "name"], labels)
+        yield _counter("reloads", f"Reloads: {', '.join(RESULTS)}.", ["result"], holder.reloads.sums())
+
+    def _cloud_metrics(self, replicas: Sequence[Replica]) -> Iterable[Metric]:
         opened: _Values = {(replica.target,): replica.opened for replica in replicas}
         faults: _Values = {(replica.target,): replica.fault is not None for replica in replicas}
         seconds: _Values = {(replica.target,): replica.link.round_trip for replica in replicas}
@@ -114,6 +118,11 @@ class EdgeMetrics(Collector):
         yield _gauge(
             "link_throughput_bytes_per_second", "Bytes per second of network stage, smoothed.", labels, rates
         )
+
+
+def _replicas(holder: Holder) -> Sequence[Replica]:
+    cloud = holder.current.pipeline.cloud
+    return cloud.replicas if isinstance(cloud, Replicas) else ()
 
 
 def pages_of(metrics: EdgeMetrics) -> dict[str, Callable[[], Page]]:

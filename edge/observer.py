@@ -50,7 +50,7 @@ class Observer:
 
     def _count(self, seen: Observation) -> None:
         if seen.classification is not None:
-            self._metrics.note_classification(seen.classification)
+            self._metrics.note_classification(seen.classification, seen.raw_downlink)
         if seen.problem is not None:
             self._metrics.problems.add(seen.problem, str(seen.status))
 

@@ -21,6 +21,7 @@ from splitwire.errors import (
     DeadlineExceeded,
     FrameError,
     ImageTooLarge,
+    ReloadRefused,
     SplitwireError,
     UndecodableImage,
     UnsupportedImage,
@@ -32,6 +33,7 @@ __all__ = [
     "BAD_REPLY",
     "BODY_TOO_LARGE",
     "BODY_TOO_SLOW",
+    "BUNDLE_REFUSED",
     "BUSY",
     "CLOUD_BUSY",
     "CLOUD_REFUSED",
@@ -41,7 +43,9 @@ __all__ = [
     "MEDIA_TYPE",
     "NO_IMAGE",
     "OF_CLASSIFY",
+    "OF_RELOAD",
     "OTHER_BUNDLE",
+    "RELOAD_REFUSED",
     "TOO_MANY_PIXELS",
     "UNAUTHENTICATED",
     "UNDECODABLE_IMAGE",
@@ -79,6 +83,7 @@ class Kind:
 
 UNAUTHENTICATED = Kind(401, "unauthenticated", "A token is needed")
 BODY_TOO_SLOW = Kind(408, "body-too-slow", "The request body did not arrive in time")
+RELOAD_REFUSED = Kind(409, "reload-refused", "The bundle cannot change now")
 BODY_TOO_LARGE = Kind(413, "body-too-large", "The image file is too large")
 UNSUPPORTED_TYPE = Kind(415, "unsupported-image-type", "Not an accepted image type")
 UNDECODABLE_IMAGE = Kind(422, "undecodable-image", "The image cannot be decoded")
@@ -86,6 +91,7 @@ TOO_MANY_PIXELS = Kind(422, "too-many-pixels", "The image's dimensions are beyon
 BAD_MULTIPART = Kind(422, "bad-multipart", "The multipart body cannot be read")
 NO_IMAGE = Kind(422, "no-image", "There is no image in the request")
 BAD_PARAMETER = Kind(422, "bad-parameter", "A parameter has a value that is not accepted")
+BUNDLE_REFUSED = Kind(422, "bundle-refused", "The bundle cannot be served")
 INTERNAL = Kind(500, "internal-error", "The edge failed")
 BAD_REPLY = Kind(502, "bad-cloud-reply", "The cloud refused the request, or its reply makes no sense")
 CLOUD_REFUSED = Kind(502, "cloud-refused", "The cloud does not accept the edge's credentials")
@@ -116,6 +122,9 @@ OF_CLASSIFY = (
     DEADLINE_EXCEEDED,
 )
 
+#: And with a reload.
+OF_RELOAD = (UNAUTHENTICATED, RELOAD_REFUSED, BUNDLE_REFUSED, INTERNAL)
+
 _KINDS: dict[type[SplitwireError], Kind] = {
     UnsupportedImage: UNSUPPORTED_TYPE,
     UndecodableImage: UNDECODABLE_IMAGE,
@@ -127,6 +136,7 @@ _KINDS: dict[type[SplitwireError], Kind] = {
     CloudRejected: BAD_REPLY,
     DeadlineExceeded: DEADLINE_EXCEEDED,
     FrameError: BAD_REPLY,
+    ReloadRefused: RELOAD_REFUSED,
 }
 
 

@@ -40,5 +40,5 @@ class Readiness:
         try:
             self._cloud.check(time.monotonic() + _PATIENCE_SECONDS)
         except CloudError as fault:
-            return fault
+            return type(fault)(str(fault))  # without its trace
         return None

@@ -100,10 +100,11 @@ class Replica:
         with self._lock:
             if self._fault is not None or self._closed.is_set():
                 return
-            self._fault = error
+            # Without its trace, which holds all that was at work.
+            fault = self._fault = type(error)(str(error))
             self.opened += 1
             begin, self._probing = not self._probing, True
-        _log.warning("%s is not asked for now: %s", self._client.target, error)
+        _log.warning("%s is not asked for now: %s", self._client.target, fault)
         self._client.retire()  # a link may be dead without a word: probes go over another
         if begin:
             threading.Thread(target=self._probe, name="cloud-probe", daemon=True).start()

@@ -43,7 +43,10 @@ class Replicas:
                 if time.monotonic() >= deadline:
                     break
         assert failure is not None
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # or it and this frame would hold each other, and with them whoever called
 
     def check(self, deadline: float) -> None:
         """Return if one of them answers and serves the same bundle.
@@ -60,7 +63,10 @@ class Replicas:
             except CloudError as error:
                 failure = error
         assert failure is not None
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # or it and this frame would hold each other, and with them whoever called
 
     def close(self) -> None:
         """Fail what waits, and whatever comes after."""

@@ -136,7 +136,7 @@ class Routes:
             return self._split.answer(symbols, deadline, watch)
         try:
             if (fault := self._split.fault) is not None:
-                raise fault
+                raise type(fault)(str(fault))  # raised itself it would remember every request that raised it
             return self._split.answer(symbols, deadline - self._local.reserve(left), watch)
         except (CloudError, FrameError) as error:
             watch.lap("waited")

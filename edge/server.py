@@ -1,16 +1,20 @@
 """The edge as a process: from loading the bundle to the last answer."""
 
+import asyncio
 import contextlib
 import logging
 import signal
 import socket
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import uvicorn
 
+from edge.access import CloudAccess
 from edge.app import make_app
 from edge.client import CloudClient
 from edge.config import EdgeConfig
+from edge.holder import Holder
 from edge.metrics import EdgeMetrics, pages_of
 from edge.pipeline import Pipeline
 from edge.protocol import KEEP_ALIVE_SECONDS, BoundedProtocol
@@ -22,12 +26,14 @@ from splitwire.errors import ConfigError
 from splitwire.logs import announce
 from splitwire.pages import Pages
 
-__all__ = ["make_pipeline", "serve"]
+__all__ = ["make_holder", "make_pipeline", "serve"]
 
 #: Beyond the deadline, for the answer to be written.
 _DRAIN_SECONDS = 5
 
 _BACKLOG = 2048
+
+_log = logging.getLogger(__name__)
 
 
 def make_pipeline(config: EdgeConfig) -> Pipeline:
@@ -37,8 +43,16 @@ def make_pipeline(config: EdgeConfig) -> Pipeline:
         BundleError: there is no such bundle, or it cannot be served.
         ConfigError: what the cloud is to be shown cannot be used.
     """
-    access = config.cloud_credentials.load()
-    bundle = Bundle.load(config.bundle)
+    return make_holder(config).current.pipeline
+
+
+def make_holder(config: EdgeConfig) -> Holder:
+    """As `make_pipeline`, and able to reload."""
+    make = partial(_make, config, config.cloud_credentials.load())
+    return Holder(config.bundle, make, make(Bundle.load(config.bundle)))
+
+
+def _make(config: EdgeConfig, access: CloudAccess, bundle: Bundle) -> Pipeline:
     uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
     clients = (
         CloudClient(str(cloud), bundle.digest, uplink=uplink, downlink=downlink, access=access)
@@ -53,29 +67,45 @@ def make_pipeline(config: EdgeConfig) -> Pipeline:
 
 
 def serve(config: EdgeConfig) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is in flight. A second signal ends it at once.
+    """Serve until SIGTERM or SIGINT, then finish what is in flight. A second signal ends it at once. SIGHUP
+    reloads.
 
     Raises:
         BundleError: as `make_pipeline`.
         ConfigError: an address cannot be listened on, or a certificate, key or token cannot be used.
     """
     config.credentials.check_certificate()
-    pipeline = make_pipeline(config)
-    metrics = EdgeMetrics(pipeline.bundle)
+    hangup = _Hangup()
+    holder, metrics = make_holder(config), EdgeMetrics()
     with _listen(config.listen) as listener, _monitoring(config, metrics) as watched:
         address = Address(config.listen.host, listener.getsockname()[1])
-        bundle = pipeline.bundle
         url = f"{'https' if config.credentials.encrypt else 'http'}://{address}"
-        ready = [f"serving {bundle.manifest.name} {bundle.digest.hex()} on {url}"]
+        ready = [f"serving {holder.current} on {url}"]
         ready += [f"metrics on http://{watched}/metrics"] if watched is not None else []
-        _Server(_uvicorn_config(config, pipeline, metrics), ready, config.log_format).run(sockets=[listener])
+        settings = _uvicorn_config(config, holder, metrics)
+        _Server(settings, holder, hangup, ready, config.log_format).run(sockets=[listener])
+
+
+class _Hangup:
+    """SIGHUP, from when this is made: until then it ends the process. asked: whether it came and waits."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGHUP, self._on_signal)
+
+    def _on_signal(self, _: int, __: object) -> None:
+        self.asked = True
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and takes a stop signal for an order, not for a failure."""
+    """Says when it is ready, takes a stop signal for an order, not for a failure, and reloads on a hangup."""
 
-    def __init__(self, config: uvicorn.Config, ready: Sequence[str], log_format: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, holder: Holder, hangup: _Hangup, ready: Sequence[str], log_format: str
+    ) -> None:
         super().__init__(config)
+        self._holder, self._hangup = holder, hangup
+        self._reload: asyncio.Task[None] | None = None
         self._ready = ready
         self._log_format = log_format
 
@@ -84,6 +114,13 @@ class _Server(uvicorn.Server):
         for message in self._ready:
             announce("edge", message, form=self._log_format)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second, until it is to stop. Any number of hangups during a reload is one more."""
+        if self._hangup.asked and (self._reload is None or self._reload.done()):
+            self._hangup.asked = False
+            self._reload = asyncio.create_task(_reload(self._holder))
+        return await super().on_tick(counter)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         # uvicorn's own raises the signal again at the end, and so would end with its status.
@@ -91,10 +128,16 @@ class _Server(uvicorn.Server):
             self.should_exit = True
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, lambda *_: _log.warning("not reloaded: the edge is shutting down"))
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_first)
         yield
+
+
+async def _reload(holder: Holder) -> None:
+    with contextlib.suppress(Exception):  # it has been logged
+        await holder.reload()
 
 
 @contextlib.contextmanager
@@ -107,10 +150,10 @@ def _monitoring(config: EdgeConfig, metrics: EdgeMetrics) -> Iterator[Address | 
         yield pages.address
 
 
-def _uvicorn_config(config: EdgeConfig, pipeline: Pipeline, metrics: EdgeMetrics) -> uvicorn.Config:
+def _uvicorn_config(config: EdgeConfig, holder: Holder, metrics: EdgeMetrics) -> uvicorn.Config:
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
     return uvicorn.Config(
-        make_app(config, pipeline, metrics),
+        make_app(config, holder, metrics),
         http=BoundedProtocol,
         limit_concurrency=config.max_connections,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

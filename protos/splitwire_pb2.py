@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16protos/splitwire.proto\x12\x0csplitwire.v1\"]\n\x05\x46rame\x12\r\n\x05shape\x18\x01 \x03(\r\x12&\n\x07packing\x18\x02 \x01(\x0e\x32\x15.splitwire.v1.Packing\x12\x0c\n\x04\x62its\x18\x03 \x01(\r\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\"\x8f\x01\n\x0e\x46orwardRequest\x12\x15\n\rbundle_digest\x18\x01 \x01(\x0c\x12\n\n\x02id\x18\x02 \x01(\x04\x12\"\n\x05\x66rame\x18\x03 \x01(\x0b\x32\x13.splitwire.v1.Frame\x12\x12\n\ntimeout_ms\x18\x04 \x01(\r\x12\"\n\x05trace\x18\x05 \x01(\x0b\x32\x13.splitwire.v1.Trace\"+\n\x05Trace\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\x0c\"\x98\x01\n\x0c\x46orwardReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12$\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x13.splitwire.v1.FrameH\x00\x12$\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x13.splitwire.v1.ErrorH\x00\x12&\n\x07timings\x18\x03 \x01(\x0b\x32\x15.splitwire.v1.TimingsB\x08\n\x06result\"U\n\x07Timings\x12\x10\n\x08queue_us\x18\x01 \x01(\r\x12\x11\n\tdecode_us\x18\x02 \x01(\r\x12\x12\n\ncompute_us\x18\x03 \x01(\r\x12\x11\n\tencode_us\x18\x04 \x01(\r\"&\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x11\n\x0f\x44\x65scribeRequest\"\xd2\x01\n\rDescribeReply\x12\x15\n\rbundle_digest\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12 \n\x04plan\x18\x03 \x01(\x0b\x32\x12.splitwire.v1.Plan\x12&\n\x06uplink\x18\x04 \x01(\x0b\x32\x16.splitwire.v1.Boundary\x12(\n\x08\x64ownlink\x18\x05 \x01(\x0b\x32\x16.splitwire.v1.Boundary\x12\x16\n\x0eserver_version\x18\x06 \x01(\t\x12\x10\n\x08max_rows\x18\x07 \x01(\r\"#\n\x04Plan\x12\r\n\x05\x66ront\x18\x01 \x01(\r\x12\x0c\n\x04\x62\x61\x63k\x18\x02 \x01(\r\"C\n\x08\x42oundary\x12\r\n\x05shape\x18\x01 \x03(\r\x12\x0c\n\x04keep\x18\x02 \x01(\x01\x12\x0c\n\x04\x62its\x18\x03 \x01(\r\x12\x0c\n\x04zero\x18\x04 \x01(\r*q\n\x07Packing\x12\x17\n\x13PACKING_UNSPECIFIED\x10\x00\x12\x11\n\rPACKING_DENSE\x10\x01\x12\x12\n\x0ePACKING_BITMAP\x10\x02\x12\x13\n\x0fPACKING_ALIGNED\x10\x03\x12\x11\n\rPACKING_CODED\x10\x04\x32\xec\x01\n\x0eSplitInference\x12\x43\n\x07\x46orward\x12\x1c.splitwire.v1.ForwardRequest\x1a\x1a.splitwire.v1.ForwardReply\x12M\n\rForwardStream\x12\x1c.splitwire.v1.ForwardRequest\x1a\x1a.splitwire.v1.ForwardReply(\x01\x30\x01\x12\x46\n\x08\x44\x65scribe\x12\x1d.splitwire.v1.DescribeRequest\x1a\x1b.splitwire.v1.DescribeReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16protos/splitwire.proto\x12\x0csplitwire.v1\"]\n\x05\x46rame\x12\r\n\x05shape\x18\x01 \x03(\r\x12&\n\x07packing\x18\x02 \x01(\x0e\x32\x15.splitwire.v1.Packing\x12\x0c\n\x04\x62its\x18\x03 \x01(\r\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\"\x8f\x01\n\x0e\x46orwardRequest\x12\x15\n\rbundle_digest\x18\x01 \x01(\x0c\x12\n\n\x02id\x18\x02 \x01(\x04\x12\"\n\x05\x66rame\x18\x03 \x01(\x0b\x32\x13.splitwire.v1.Frame\x12\x12\n\ntimeout_ms\x18\x04 \x01(\r\x12\"\n\x05trace\x18\x05 \x01(\x0b\x32\x13.splitwire.v1.Trace\"+\n\x05Trace\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\x0c\"\x98\x01\n\x0c\x46orwardReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12$\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x13.splitwire.v1.FrameH\x00\x12$\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x13.splitwire.v1.ErrorH\x00\x12&\n\x07timings\x18\x03 \x01(\x0b\x32\x15.splitwire.v1.TimingsB\x08\n\x06result\"U\n\x07Timings\x12\x10\n\x08queue_us\x18\x01 \x01(\r\x12\x11\n\tdecode_us\x18\x02 \x01(\r\x12\x12\n\ncompute_us\x18\x03 \x01(\r\x12\x11\n\tencode_us\x18\x04 \x01(\r\"&\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"(\n\x0f\x44\x65scribeRequest\x12\x15\n\rbundle_digest\x18\x01 \x01(\x0c\"\xd2\x01\n\rDescribeReply\x12\x15\n\rbundle_digest\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12 \n\x04plan\x18\x03 \x01(\x0b\x32\x12.splitwire.v1.Plan\x12&\n\x06uplink\x18\x04 \x01(\x0b\x32\x16.splitwire.v1.Boundary\x12(\n\x08\x64ownlink\x18\x05 \x01(\x0b\x32\x16.splitwire.v1.Boundary\x12\x16\n\x0eserver_version\x18\x06 \x01(\t\x12\x10\n\x08max_rows\x18\x07 \x01(\r\"#\n\x04Plan\x12\r\n\x05\x66ront\x18\x01 \x01(\r\x12\x0c\n\x04\x62\x61\x63k\x18\x02 \x01(\r\"C\n\x08\x42oundary\x12\r\n\x05shape\x18\x01 \x03(\r\x12\x0c\n\x04keep\x18\x02 \x01(\x01\x12\x0c\n\x04\x62its\x18\x03 \x01(\r\x12\x0c\n\x04zero\x18\x04 \x01(\r*q\n\x07Packing\x12\x17\n\x13PACKING_UNSPECIFIED\x10\x00\x12\x11\n\rPACKING_DENSE\x10\x01\x12\x12\n\x0ePACKING_BITMAP\x10\x02\x12\x13\n\x0fPACKING_ALIGNED\x10\x03\x12\x11\n\rPACKING_CODED\x10\x04\x32\xec\x01\n\x0eSplitInference\x12\x43\n\x07\x46orward\x12\x1c.splitwire.v1.ForwardRequest\x1a\x1a.splitwire.v1.ForwardReply\x12M\n\rForwardStream\x12\x1c.splitwire.v1.ForwardRequest\x1a\x1a.splitwire.v1.ForwardReply(\x01\x30\x01\x12\x46\n\x08\x44\x65scribe\x12\x1d.splitwire.v1.DescribeRequest\x1a\x1b.splitwire.v1.DescribeReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.splitwire_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PACKING']._serialized_start=946
-  _globals['_PACKING']._serialized_end=1059
+  _globals['_PACKING']._serialized_start=969
+  _globals['_PACKING']._serialized_end=1082
   _globals['_FRAME']._serialized_start=40
   _globals['_FRAME']._serialized_end=133
   _globals['_FORWARDREQUEST']._serialized_start=136
@@ -46,13 +46,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERROR']._serialized_start=568
   _globals['_ERROR']._serialized_end=606
   _globals['_DESCRIBEREQUEST']._serialized_start=608
-  _globals['_DESCRIBEREQUEST']._serialized_end=625
-  _globals['_DESCRIBEREPLY']._serialized_start=628
-  _globals['_DESCRIBEREPLY']._serialized_end=838
-  _globals['_PLAN']._serialized_start=840
-  _globals['_PLAN']._serialized_end=875
-  _globals['_BOUNDARY']._serialized_start=877
-  _globals['_BOUNDARY']._serialized_end=944
-  _globals['_SPLITINFERENCE']._serialized_start=1062
-  _globals['_SPLITINFERENCE']._serialized_end=1298
+  _globals['_DESCRIBEREQUEST']._serialized_end=648
+  _globals['_DESCRIBEREPLY']._serialized_start=651
+  _globals['_DESCRIBEREPLY']._serialized_end=861
+  _globals['_PLAN']._serialized_start=863
+  _globals['_PLAN']._serialized_end=898
+  _globals['_BOUNDARY']._serialized_start=900
+  _globals['_BOUNDARY']._serialized_end=967
+  _globals['_SPLITINFERENCE']._serialized_start=1085
+  _globals['_SPLITINFERENCE']._serialized_end=1321
 # @@protoc_insertion_point(module_scope)

@@ -77,7 +77,8 @@ class SplitInferenceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Describe(self, request, context):
-        """What this server serves, so that an edge can tell that both hold the same bundle.
+        """What this server serves, so that an edge can tell that both hold the same bundle. A server may
+        hold two, while one is replaced by the other on all machines.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

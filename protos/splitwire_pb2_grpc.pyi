@@ -46,7 +46,9 @@ class SplitInferenceStub:
     An error belongs to one request and leaves the stream open. Every request is answered once.
     """
     Describe: _grpc.UnaryUnaryMultiCallable[_splitwire_pb2.DescribeRequest, _splitwire_pb2.DescribeReply]
-    """What this server serves, so that an edge can tell that both hold the same bundle."""
+    """What this server serves, so that an edge can tell that both hold the same bundle. A server may
+    hold two, while one is replaced by the other on all machines.
+    """
 
 @_typing.type_check_only
 class SplitInferenceAsyncStub(SplitInferenceStub):
@@ -66,7 +68,9 @@ class SplitInferenceAsyncStub(SplitInferenceStub):
     An error belongs to one request and leaves the stream open. Every request is answered once.
     """
     Describe: _aio.UnaryUnaryMultiCallable[_splitwire_pb2.DescribeRequest, _splitwire_pb2.DescribeReply]  # type: ignore[assignment]
-    """What this server serves, so that an edge can tell that both hold the same bundle."""
+    """What this server serves, so that an edge can tell that both hold the same bundle. A server may
+    hold two, while one is replaced by the other on all machines.
+    """
 
 class SplitInferenceServicer(metaclass=_abc_1.ABCMeta):
     """The cloud's part of a split network: the body, between two boundaries."""
@@ -101,6 +105,8 @@ class SplitInferenceServicer(metaclass=_abc_1.ABCMeta):
         request: _splitwire_pb2.DescribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_splitwire_pb2.DescribeReply, _abc.Awaitable[_splitwire_pb2.DescribeReply]]:
-        """What this server serves, so that an edge can tell that both hold the same bundle."""
+        """What this server serves, so that an edge can tell that both hold the same bundle. A server may
+        hold two, while one is replaced by the other on all machines.
+        """
 
 def add_SplitInferenceServicer_to_server(servicer: SplitInferenceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -64,10 +64,16 @@ class Bundle:
     def engine(self, role: str, *, threads: int = 1) -> Engine:
         """The graph of `role`, loaded, and checked against the manifest.
 
+        Verified once more: the folder may hold another bundle by now, which must not answer for this one.
+
         Raises:
+            FileDigestMismatch: the file is not the manifest's any more.
             GraphError: it cannot be loaded, or does not fit the manifest.
         """
-        engine = Engine(self.graph(role), threads=threads)
+        graph = self.graph(role)
+        engine = Engine(
+            _read_verified(graph, self.manifest.files[graph.name]), name=graph.name, threads=threads
+        )
         _check_contract(role, engine, self.manifest)
         return engine
 
@@ -159,6 +165,16 @@ def _verify(folder: Path, name: str, expected: FileDigest) -> None:
         raise FileDigestMismatch(f"{name} cannot be read: {e}") from e
     if sha256 != expected.sha256:
         raise FileDigestMismatch(f"{name} is not the file that the manifest names")
+
+
+def _read_verified(file: Path, expected: FileDigest) -> bytes:
+    try:
+        data = file.read_bytes()
+    except OSError as e:
+        raise FileDigestMismatch(f"{file.name} cannot be read: {e}") from e
+    if _digest(data) != expected:
+        raise FileDigestMismatch(f"{file.name} is not the file that the manifest names")
+    return data
 
 
 def _digest(data: bytes) -> FileDigest:

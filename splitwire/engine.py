@@ -33,14 +33,15 @@ class Engine:
 
     Args:
         graph: an .onnx file, or its bytes.
+        name: what errors call a graph that is bytes.
         threads: how many threads one run may use.
 
     Raises:
         GraphError: it cannot be loaded, or breaks the contract.
     """
 
-    def __init__(self, graph: Path | bytes, *, threads: int = 1) -> None:
-        self._name = "graph" if isinstance(graph, bytes) else graph.name
+    def __init__(self, graph: Path | bytes, *, name: str = "graph", threads: int = 1) -> None:
+        self._name = name if isinstance(graph, bytes) else graph.name
         try:
             data = graph if isinstance(graph, bytes) else graph.read_bytes()
             self._session = ort.InferenceSession(data, _options(threads), ["CPUExecutionProvider"])

@@ -18,6 +18,7 @@ SplitwireError
 │   ├── ManifestError         a manifest that cannot be read, or that says something impossible
 │   ├── FileDigestMismatch    a file is missing, or is not the one that the manifest names
 │   └── GraphError            a graph that cannot be loaded, or breaks the bundle's contract
+├── ReloadRefused             a bundle, sound or not, that cannot take over now
 ├── CloudError                the cloud did not answer with a frame
 │   ├── CloudUnavailable      unreachable, or it went away
 │   ├── CloudBusy             too many requests wait there already
@@ -52,6 +53,7 @@ __all__ = [
     "ManifestError",
     "PayloadTooLarge",
     "PlanError",
+    "ReloadRefused",
     "ShapeMismatch",
     "SplitwireError",
     "TrailingBytes",
@@ -115,6 +117,9 @@ class FileDigestMismatch(BundleError): ...
 
 
 class GraphError(BundleError): ...
+
+
+class ReloadRefused(SplitwireError): ...
 
 
 class CloudError(SplitwireError): ...

@@ -27,18 +27,21 @@ DOWNLINK = BoundarySpec(shape=(16,), keep=1.0, bits=8, zero=128)
 _PREPROCESS = Preprocess(size=SIZE, resize=SIZE, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
 
-def tiny_bundle(path: Path, *, name: str = "tiny", seed: int = 0, body_repeats: int = 0) -> Bundle:
+def tiny_bundle(
+    path: Path, *, name: str = "tiny", seed: int = 0, body_repeats: int = 0, labels: tuple[str, ...] = LABELS
+) -> Bundle:
     """Write a bundle to `path` and load it.
 
     seed: of the weights; another seed is another bundle, with another digest. body_repeats: further
     convolutions in the body, one after another, for tests that need a computation to take a while.
+    labels: ten.
     """
     graphs = _Graphs(seed)
     return save_bundle(
         path,
         name=name,
         model={"architecture": "tiny", "width": 1.0, "input_size": SIZE, "num_classes": len(LABELS)},
-        labels=LABELS,
+        labels=labels,
         preprocess=_PREPROCESS,
         plan=SplitPlan(front=3, back=1),
         uplink=UPLINK,

@@ -37,6 +37,9 @@ class Serving:
     channel: grpc.Channel
     stub: SplitInferenceStub
 
+    def reload(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.server.holder.reload(), self.loop).result(PATIENCE)
+
     def drain(self, seconds: float = PATIENCE) -> None:
         asyncio.run_coroutine_threadsafe(self.server.drain(seconds), self.loop).result(PATIENCE)
 
@@ -50,6 +53,7 @@ def serving(
     max_rows: int = 8,
     max_batch: int = 16,
     max_queue: int = 256,
+    also: Path | None = None,
     credentials: Credentials | None = None,
     client: grpc.ChannelCredentials | None = None,
 ) -> Iterator[Serving]:
@@ -60,6 +64,7 @@ def serving(
     config = CloudConfig(
         path,
         Address("127.0.0.1", port),
+        also=also,
         workers=workers,
         max_rows=max_rows,
         max_batch=max_batch,

@@ -1,5 +1,6 @@
 import asyncio
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -174,3 +175,23 @@ def test_a_frame_that_would_take_long_needs_a_worker(
         body.close()
         with pytest.raises(CloudUnavailable):
             _forward(body, _frame(tiny_bundle))
+
+
+def test_drained_nothing_is_in_flight_and_closed_nothing_holds_it(tiny_bundle: Bundle) -> None:
+    async def drain(body: Body) -> None:
+        frames = [_frame(tiny_bundle, seed=seed) for seed in range(20)]
+        flights = [asyncio.create_task(body.forward(frame, arrived_ns=0)) for frame in frames]
+        await asyncio.sleep(0)
+        await body.drain()
+        assert all(flight.done() for flight in flights)
+        await body.drain()  # which takes no time now
+        body.close()
+
+    body = Body(tiny_bundle, threads=1, workers=2, max_rows=4, max_batch=4, max_queue=64)
+    asyncio.run(drain(body))
+    gone = weakref.ref(body)
+    workers = list(body._batcher._pool._threads)
+    del body
+    for worker in workers:
+        worker.join()
+    assert gone() is None, "nor does it take the garbage collector, which cannot see how large graphs are"

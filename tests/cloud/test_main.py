@@ -9,6 +9,9 @@ from cloud.config import CloudConfig
 from cloud.credentials import Credentials
 from splitwire import __version__
 from splitwire.bundle import Bundle
+from tests.e2e.processes import ROOT
+
+SHIPPED = ROOT / "models" / "cifar10"
 
 
 def test_help_names_every_option_and_fits_a_page(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,6 +55,7 @@ def test_what_argparse_refuses_is_one_line(
     ("arguments", "named"),
     [
         (["--bundle", "nothing/here"], "nothing/here"),
+        (["--bundle", str(SHIPPED), "--also", "nor/here"], "nor/here"),
         (["--bundle", "x", "--listen", "localhost"], "HOST:PORT"),
         (["--bundle", "x", "--threads", "0"], "--threads"),
         (["--bundle", "x", "--max-rows", "32", "--max-queue", "31"], "--max-queue"),

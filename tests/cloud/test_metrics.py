@@ -1,11 +1,15 @@
 import re
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from cloud.body import Computed
 from cloud.metrics import CloudMetrics, pages_of
+from splitwire.bundle import Bundle
 from splitwire.frame import Frame
 from splitwire.packing import Packing
+from tests.bundles import tiny_bundle as make_bundle
+from tests.cloud.serving import serving
 from tests.e2e.processes import ROOT
 
 
@@ -41,6 +45,17 @@ def test_two_servers_do_not_meet() -> None:
     name = "splitwire_cloud_requests_total"
     assert one.registry.get_sample_value(name, {"code": "OK"}) == 1
     assert other.registry.get_sample_value(name, {"code": "OK"}) is None
+
+
+def test_reloads_and_the_bundles_that_are_held(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    other = make_bundle(tmp_path / "other", name="older", seed=1)
+    with serving(tiny_bundle.path, also=other.path) as cloud:
+        cloud.reload()
+        value = cloud.server.metrics.registry.get_sample_value
+        assert value("splitwire_cloud_reloads_total", {"result": "unchanged"}) == 1
+        for bundle, held in ((tiny_bundle, "current"), (other, "other")):
+            labels = {"digest": bundle.digest.hex(), "name": bundle.manifest.name, "held": held}
+            assert value("splitwire_cloud_bundle_info", labels) == 1
 
 
 def test_pages() -> None:

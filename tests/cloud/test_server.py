@@ -6,16 +6,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cloud.server import SERVICE, max_request_bytes
-from protos import splitwire_pb2 as pb
+from cloud.server import SERVICE
 from splitwire.bundle import Bundle
 from splitwire.errors import BundleNotFound, ConfigError
 from splitwire.frame import max_payload_bytes
-from splitwire.plan import BoundarySpec
-from tests.bundles import UPLINK
 from tests.cloud.serving import PATIENCE, Serving, health, make_request, serving
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -73,17 +68,3 @@ def test_a_second_server_on_the_same_port_is_refused(cloud: Serving, tiny_bundle
 def test_a_missing_bundle_is_named(tiny_bundle: Bundle) -> None:
     with pytest.raises(BundleNotFound, match="nothing-here"), serving(tiny_bundle.path / "nothing-here"):
         pass
-
-
-@given(st.integers(1, 64), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1))
-def test_the_limit_admits_the_largest_request(rows: int, id: int, timeout_ms: int) -> None:  # noqa: A002
-    request = pb.ForwardRequest(bundle_digest=bytes(8), id=id, timeout_ms=timeout_ms)
-    request.frame.shape.extend((rows, *UPLINK.shape))
-    request.frame.payload = bytes(max_payload_bytes(UPLINK, rows))
-    assert request.ByteSize() <= max_request_bytes(UPLINK, rows)
-
-
-def test_rows_that_no_message_can_carry_are_refused() -> None:
-    stem_of_a_photo = BoundarySpec(shape=(32, 112, 112), keep=1.0, bits=8, zero=0)
-    with pytest.raises(ConfigError, match="--max-rows 65536 needs messages of 26"):
-        max_request_bytes(stem_of_a_photo, 65536)

@@ -140,7 +140,7 @@ def test_what_comes_to_a_full_queue_is_refused_at_once(slow_bundle: Bundle) -> N
 
 def _await_rows(cloud: Serving, rows: int) -> None:
     """Until the worker computes, and so many rows wait for it."""
-    batcher = cloud.server._body._batcher
+    batcher = cloud.server.holder.current.body._batcher
     while batcher.idle or batcher._queue.rows != rows:
         time.sleep(0.001)
 

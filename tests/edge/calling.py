@@ -10,10 +10,11 @@ import httpx
 
 from edge.app import make_app
 from edge.config import EdgeConfig
+from edge.holder import Reload
 from edge.metrics import EdgeMetrics
 from edge.pipeline import Pipeline
 from edge.problems import MEDIA_TYPE
-from edge.server import make_pipeline
+from edge.server import make_holder
 from splitwire.address import Address
 
 __all__ = ["Caller", "Query", "calling", "problem_name"]
@@ -26,13 +27,18 @@ class Caller:
     """One event loop, so that requests of several calls meet the same application."""
 
     def __init__(self, config: EdgeConfig) -> None:
-        self.pipeline: Pipeline = make_pipeline(config)
-        self.metrics = EdgeMetrics(self.pipeline.bundle)
-        self.app = make_app(config, self.pipeline, self.metrics)
+        self.holder = make_holder(config)
+        self.metrics = EdgeMetrics()
+        self.app = make_app(config, self.holder, self.metrics)
         self._runner = asyncio.Runner()
         # Without the transport's own raising, so that the 500 handler's answer is seen.
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://edge")
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Of the bundle that is served now."""
+        return self.holder.current.pipeline
 
     def __call__(self, method: str, url: str, **rest: Any) -> httpx.Response:
         return self.all([{"method": method, "url": url, **rest}])[0]
@@ -56,9 +62,20 @@ class Caller:
     def upload(self, image: bytes, **rest: Any) -> httpx.Response:
         return self("POST", "/classify", files={"image": ("a picture", image)}, **rest)
 
+    def reload(self) -> Reload:
+        """And until what was replaced has been let go of."""
+
+        async def reload() -> Reload:
+            done = await self.holder.reload()
+            while self.holder.retiring:
+                await asyncio.sleep(0.001)
+            return done
+
+        return self._runner.run(reload())
+
     def close(self) -> None:
         self._runner.run(self._client.aclose())
-        self.pipeline.cloud.close()
+        self.holder.close()
         self._runner.close()
 
 

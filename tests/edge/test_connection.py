@@ -48,7 +48,7 @@ def test_a_request_that_was_given_up_is_not_sent() -> None:
 
     with scripted_cloud(script) as cloud:
         connection = Connection(cloud.target, max_message_bytes=4096)
-        connection.describe(soon())
+        connection.describe(b"12345678", soon())
         connection._outbox.put(pb.ForwardRequest(id=1))  # nobody waits for it any more
         connection.exchange(pb.ForwardRequest(id=2), soon())
         connection.close()
@@ -58,7 +58,7 @@ def test_a_request_that_was_given_up_is_not_sent() -> None:
 def test_a_closed_connection_describes_nothing() -> None:
     with scripted_cloud(lambda requests: map(echo, requests)) as cloud:
         connection = Connection(cloud.target, max_message_bytes=4096)
-        assert connection.describe(soon()).bundle_digest == b"12345678"
+        assert connection.describe(b"12345678", soon()).bundle_digest == b"12345678"
         connection.close()
         with pytest.raises(CloudUnavailable):
-            connection.describe(soon())
+            connection.describe(b"12345678", soon())

@@ -42,6 +42,8 @@ def test_help_names_every_option_route_and_exit_status(capsys: pytest.CaptureFix
         "curl -F image=@",
         "exit status",
         "SPLITWIRE_CLOUD_TOKEN",
+        "SPLITWIRE_ADMIN_TOKEN",
+        "SIGHUP",
     ):
         assert word in out
 
@@ -95,7 +97,7 @@ def test_a_taken_port_and_an_unknown_host_are_mistakes_too(
                 assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("variable", ["SPLITWIRE_TOKEN", "SPLITWIRE_CLOUD_TOKEN"])
+@pytest.mark.parametrize("variable", ["SPLITWIRE_TOKEN", "SPLITWIRE_ADMIN_TOKEN", "SPLITWIRE_CLOUD_TOKEN"])
 def test_the_environments_tokens_count(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tiny_bundle: Bundle, variable: str
 ) -> None:

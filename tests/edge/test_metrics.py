@@ -80,7 +80,7 @@ def test_what_others_know_is_read_from_them(edge: Caller, cloud: Serving) -> Non
 
 
 def test_two_applications_do_not_meet(tiny_bundle: Bundle) -> None:
-    one, other = EdgeMetrics(tiny_bundle), EdgeMetrics(tiny_bundle)
+    one, other = EdgeMetrics(), EdgeMetrics()
     one.problems.add("busy", "503")
     name, labels = "splitwire_edge_problems_total", {"problem": "busy", "status": "503"}
     assert one.registry.get_sample_value(name, labels) == 1

@@ -61,7 +61,7 @@ def test_401_says_what_to_show() -> None:
     assert response.headers["www-authenticate"].startswith("Bearer ")
 
 
-def test_kinds_differ_in_type_and_are_all_documented_for_classify() -> None:
+def test_kinds_differ_in_type_and_are_all_documented() -> None:
     kinds = [value for value in vars(problems).values() if isinstance(value, Kind)]
     assert len({kind.type for kind in kinds}) == len(kinds)
-    assert set(kinds) == set(problems.OF_CLASSIFY)
+    assert set(kinds) == {*problems.OF_CLASSIFY, *problems.OF_RELOAD}

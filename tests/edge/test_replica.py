@@ -71,16 +71,21 @@ def wait_until_closed(replica: Replica) -> None:
         time.sleep(0.001)
 
 
+def same(fault: CloudError | None, error: CloudError) -> bool:
+    """It says the same, and does not remember who raised it."""
+    return fault is not None and repr(fault) == repr(error) and fault.__traceback__ is None
+
+
 @pytest.mark.parametrize("error", [CloudUnavailable("gone"), CloudRefused("who?"), BundleMismatch("other")])
 def test_opens_at_once_and_closes_when_a_probe_succeeds(client: Fickle, error: CloudError) -> None:
     replica = Replica(client)
     ask(replica)
     assert replica.fault is None
     fail(replica, client, error)
-    assert replica.fault is error
+    assert same(replica.fault, error)
     assert client.retired >= 1, "probes do not go over the link that failed"
     assert client.probe.wait(PATIENCE)
-    assert replica.fault is error, "the probe failed too"
+    assert same(replica.fault, error), "the probe failed too"
     client.error = None
     wait_until_closed(replica)
     ask(replica)
@@ -96,7 +101,7 @@ def test_opens_at_the_second_timeout_in_a_row(client: Fickle) -> None:
     fail(replica, client, late)
     assert replica.fault is None
     fail(replica, client, late)
-    assert replica.fault is late
+    assert same(replica.fault, late)
     replica.close()
 
 

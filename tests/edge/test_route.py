@@ -112,6 +112,7 @@ def test_a_cloud_that_is_known_to_be_gone_is_not_asked(
     answer = Routes(SplitRoute(tiny_bundle, cloud), local).answer(symbols, soon(), Stopwatch())
     assert (answer.route, answer.reason) == ("local", "cloud-unavailable")
     assert not cloud.deadlines
+    assert cloud.fault.__traceback__ is None, "raised by every request, it would remember them all"
     Routes(SplitRoute(tiny_bundle, cloud), None).answer(symbols, soon(), Stopwatch())
     assert cloud.deadlines, "without a local route there is nothing to lose"
 

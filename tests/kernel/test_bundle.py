@@ -3,6 +3,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from splitwire import bundle as bundle_module
-from splitwire.bundle import Bundle, save_bundle
+from splitwire.bundle import Bundle, FileDigest, save_bundle
 from splitwire.errors import BundleError, BundleNotFound, FileDigestMismatch, GraphError, ManifestError
 from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
 from tests.bundles import tiny_bundle as make_bundle
@@ -328,8 +329,33 @@ def test_links_in_a_circle(folder: Path) -> None:
 
 
 def test_an_engine_is_checked_against_the_manifest(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """A graph swapped after loading, or a bundle that another writer made."""
+    """A bundle that another writer made."""
     made = make_bundle(tmp_path / "b")
-    made.graph("tail").write_bytes(made.graph("body").read_bytes())
+    body = made.graph("body").read_bytes()
+    made.graph("tail").write_bytes(body)
+    files = {**made.manifest.files, "tail.onnx": made.manifest.files["body.onnx"]}
+    forged = replace(made, manifest=replace(made.manifest, files=files))
     with pytest.raises(GraphError, match="the tail's input"):
+        forged.engine("tail")
+
+
+def test_a_graph_that_was_exchanged_after_loading_is_not_taken(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """As a folder's is that is replaced meanwhile: it fits, but answers otherwise."""
+    made = make_bundle(tmp_path / "b")
+    other = make_bundle(tmp_path / "other", seed=1)
+    made.graph("tail").write_bytes(other.graph("tail").read_bytes())
+    with pytest.raises(FileDigestMismatch, match=r"tail\.onnx is not the file"):
         made.engine("tail")
+    made.graph("tail").unlink()
+    with pytest.raises(FileDigestMismatch, match=r"tail\.onnx cannot be read"):
+        made.engine("tail")
+    made.engine("head").warm_up()
+
+
+def test_an_engine_that_cannot_be_loaded_is_named(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    made = make_bundle(tmp_path / "b")
+    made.graph("tail").write_bytes(b"junk")
+    junk = FileDigest(hashlib.sha256(b"junk").hexdigest(), 4)
+    forged = replace(made, manifest=replace(made.manifest, files={**made.manifest.files, "tail.onnx": junk}))
+    with pytest.raises(GraphError, match=r"tail\.onnx cannot be loaded"):
+        forged.engine("tail")
