@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.boundaries.main import main
+
+sys.exit(main())
