@@ -22,7 +22,11 @@ __all__ = ["main"]
 #: What `trainer` does besides training: first argument -> module and function, imported when asked for.
 #: A function takes the arguments that follow, and returns the exit status.
 _COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"evaluate": ("trainer.evaluate_command", "evaluate"), "sweep": ("trainer.sweep.main", "main")}
+    {
+        "evaluate": ("trainer.evaluate_command", "evaluate"),
+        "sweep": ("trainer.sweep.main", "main"),
+        "report": ("trainer.report.main", "main"),
+    }
 )
 
 

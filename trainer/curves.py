@@ -1,15 +1,13 @@
 """Learning curves as one picture."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from trainer.figure import STYLES, LineStyle, epochs_frame, new_figure, png
 
 __all__ = ["draw_curves"]
 
@@ -43,16 +41,6 @@ _SCHEDULE = (
 )
 
 
-class _Style(NamedTuple):
-    color: str
-    linestyle: str
-    marker: str
-
-
-#: Distinguishable without colour vision (Okabe and Ito); line style and marker differ too.
-_STYLES = (_Style("#0072b2", "-", "o"), _Style("#d55e00", "--", "s"))
-
-
 def draw_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write a PNG of loss, accuracy, learning rate and mean bytes by epoch; keep and bits, if scheduled.
 
@@ -62,24 +50,16 @@ def draw_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
     """
     scheduled = any(key in row for row in metrics for panel in _SCHEDULE for key in panel.lines)
     panels = (*_PANELS, *_SCHEDULE) if scheduled else _PANELS
-    # Without pyplot, whose figures are global and whose backend may want a display.
     rows = len(panels) // 2
-    figure = Figure(figsize=(11, 3.5 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 3.5 * rows)
     for axes, panel in zip(figure.subplots(rows, 2).flat, panels, strict=True):
         _draw(axes, panel, metrics)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=100)
-    path.write_bytes(picture.getvalue())
+    path.write_bytes(png(figure))
 
 
 def _draw(axes: Axes, panel: _Panel, metrics: Sequence[Mapping[str, Any]]) -> None:
-    axes.set_title(panel.title, loc="left", fontweight="bold")
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: panel.unit.format(value)))
-    axes.grid(alpha=0.3)
-    for key, style in zip(panel.lines, _STYLES, strict=False):
+    epochs_frame(axes, panel.title, panel.unit)
+    for key, style in zip(panel.lines, STYLES, strict=False):
         _line(axes, panel, metrics, key, style)
     if not axes.lines:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center")
@@ -89,7 +69,9 @@ def _draw(axes: Axes, panel: _Panel, metrics: Sequence[Mapping[str, Any]]) -> No
         axes.set_ylim(bottom=0)
 
 
-def _line(axes: Axes, panel: _Panel, metrics: Sequence[Mapping[str, Any]], key: str, style: _Style) -> None:
+def _line(
+    axes: Axes, panel: _Panel, metrics: Sequence[Mapping[str, Any]], key: str, style: LineStyle
+) -> None:
     points = [(row["epoch"], row[key]) for row in metrics if row.get(key) is not None]
     if not points:
         return

@@ -47,6 +47,8 @@ subcommands:
       accuracy and bytes over all test images, beside image files: trainer evaluate --help
   trainer sweep --edge-front 1 2 3 --seed 0 1 -- --edge-back 1
       every combination of some options' values: trainer sweep --help
+  trainer report layer-lr --seed 0 1 2 -- --edge-front 3 --edge-back 1 --out DIR
+      two ways to train, compared over seeds, with curves: trainer report --help
 """
 
 

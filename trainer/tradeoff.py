@@ -1,15 +1,13 @@
 """Accuracy over bytes an image, as one picture."""
 
-import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from trainer.figure import new_figure, png
 from trainer.point import BOTH, UPLINK, Point
 
 __all__ = ["draw_tradeoff"]
@@ -44,9 +42,7 @@ def draw_tradeoff(points: Sequence[Point], title: str, note: str) -> bytes:
 
     note: what classified the files, below the title. Points of one kind whose bundles differ are joined.
     """
-    # Without pyplot, whose figures are global and whose backend may want a display.
-    figure = Figure(figsize=(10, 6.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 6.5)
     axes = figure.subplots()
     _frame(axes, title, note)
     axes.margins(y=0.2)  # room for two rows of labels
@@ -55,9 +51,7 @@ def draw_tradeoff(points: Sequence[Point], title: str, note: str) -> bytes:
     for kind, style in _BUNDLES.items():
         _draw_bundles(axes, [point for point in points if point.kind == kind], style)
     axes.legend(frameon=False, loc="lower right", fontsize=9)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    return picture.getvalue()
+    return png(figure, dpi=120)
 
 
 def _frame(axes: Axes, title: str, note: str) -> None:

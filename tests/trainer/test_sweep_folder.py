@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
 def test_one_sweep_at_a_time(tmp_path: Path) -> None:
     with (
         locked(tmp_path / "x"),
-        pytest.raises(CheckpointError, match="another sweep is at work in"),
+        pytest.raises(CheckpointError, match="another sweep or report is at work in"),
         locked(tmp_path / "x", patience=0.0),
     ):
         pass

@@ -84,6 +84,7 @@ def test_weights_and_photos_are_part_of_what_a_cell_is() -> None:
         ("--seed 0 1 -- --edge-front 3 --edge-back 1 --seed=3", "--seed is an axis, and also behind --"),
         ("--seed 0 1 -- --edge-front 3 --edge-back 1 --resume", "--resume cannot be given"),
         ("--seed 0 1 -- --edge-front 3 --edge-back 1 --bundle=x", "--bundle cannot be given"),
+        ("--seed 0 -- --edge-front 3 --edge-back 1 --calibrate x", "^seed 0: only with --epochs 0"),
     ],
 )
 def test_mistakes(line: str, message: str) -> None:

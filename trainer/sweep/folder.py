@@ -1,4 +1,4 @@
-"""The folders of a sweep: one for all, locked while a sweep is at work in it, and one for each cell."""
+"""The folders of a grid: one for all, locked while a command is at work in it, and one for each cell."""
 
 import fcntl
 import json
@@ -17,13 +17,13 @@ __all__ = ["begin_cell", "locked", "refuse_strangers"]
 _CELL = "cell.json"
 _LOCK = ".lock"
 
-#: Trainings of a sweep that was killed end by themselves, but not at once.
+#: Trainings of a command that was killed end by themselves, but not at once.
 _PATIENCE_SECONDS = 15.0
 
 
 @contextmanager
 def locked(out: Path, patience: float = _PATIENCE_SECONDS) -> Iterator[int]:
-    """Makes `out` and keeps other sweeps out of it; the descriptor of the lock, which children inherit:
+    """Makes `out` and keeps others out of it; the descriptor of the lock, which children inherit:
     it is free when all who hold it have ended, however they did.
 
     Raises:
@@ -38,7 +38,7 @@ def locked(out: Path, patience: float = _PATIENCE_SECONDS) -> Iterator[int]:
         deadline = time.monotonic() + patience
         while not _acquire(file):
             if time.monotonic() > deadline:
-                raise CheckpointError(f"another sweep is at work in {out}")
+                raise CheckpointError(f"another sweep or report is at work in {out}")
             time.sleep(0.1)
         yield file.fileno()
 

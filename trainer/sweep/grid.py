@@ -15,12 +15,16 @@ from trainer.data.storage import Storage
 from trainer.data_arguments import storage_from
 from trainer.options import config_from, make_parser
 from trainer.preprocess_arguments import preprocess_from
+from trainer.split_arguments import refuse_options_of_split
 from trainer.sweep.cell import Cell, Value, describe
 from trainer.sweep.options import DEFAULT, SweepOptions, read_options
 
-__all__ = ["DataSource", "Grid", "grid_from"]
+__all__ = ["DataSource", "Grid", "Training", "grid_from", "make_grid", "parse_training"]
 
 _DEFAULT_OUT = Path("runs") / "sweep"
+
+#: The values of a cell, and the words for `trainer` that they stand for.
+Training = tuple[Mapping[str, Value], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +68,41 @@ def grid_from(argv: Sequence[str]) -> Grid:
         ConfigError: a cell that cannot be trained, or two that are the same training.
     """
     options = read_options(argv)
-    cells, parsed = [], []
-    for words in product(*options.axes.values()):
-        chosen = dict(zip(options.axes, words, strict=True))
-        arguments = _arguments(options, chosen)
-        namespace = _parse(arguments)
-        cells.append(_cell({axis: _value(word) for axis, word in chosen.items()}, arguments, namespace))
-        parsed.append(namespace)
+    return make_grid("trainer sweep", _combinations(options), options.jobs)
+
+
+def make_grid(program: str, trainings: Sequence[Training], jobs: int) -> Grid:
+    """The grid of these trainings, whose --out and --threads are those of the first.
+
+    program: what the user called.
+
+    Raises:
+        ConfigError: a cell that cannot be trained, or two that are the same training.
+    """
+    if jobs < 1:
+        raise ConfigError(f"jobs must be at least 1, got {jobs}")
+    parsed = [parse_training(program, arguments) for _, arguments in trainings]
+    cells = [
+        _cell(values, arguments, namespace)
+        for (values, arguments), namespace in zip(trainings, parsed, strict=True)
+    ]
     _refuse_twins(cells)
     threads = parsed[0].threads
     if threads is None:
-        threads = max(1, (os.cpu_count() or 1) // options.jobs)
+        threads = max(1, (os.cpu_count() or 1) // jobs)
     if threads < 1:
         raise ConfigError(f"threads must be at least 1, got {threads}")
     out = parsed[0].out or _DEFAULT_OUT
-    return Grid(tuple(cells), out, options.jobs, threads, frozenset(map(_data_source, parsed)))
+    return Grid(tuple(cells), out, jobs, threads, frozenset(map(_data_source, parsed)))
+
+
+def _combinations(options: SweepOptions) -> list[Training]:
+    trainings: list[Training] = []
+    for words in product(*options.axes.values()):
+        chosen = dict(zip(options.axes, words, strict=True))
+        values = {axis: _value(word) for axis, word in chosen.items()}
+        trainings.append((values, _arguments(options, chosen)))
+    return trainings
 
 
 def _arguments(options: SweepOptions, chosen: Mapping[str, str]) -> tuple[str, ...]:
@@ -86,15 +110,17 @@ def _arguments(options: SweepOptions, chosen: Mapping[str, str]) -> tuple[str, .
     return (*options.common, *own)
 
 
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+def parse_training(program: str, arguments: Sequence[str]) -> argparse.Namespace:
+    """What `trainer` makes of them; a mistake ends `program`, where the user looks for it."""
     parser = make_parser()
-    parser.prog = "trainer sweep"  # which is where the user looks for the mistake
+    parser.prog = program
     return parser.parse_args(arguments)
 
 
 def _cell(values: Mapping[str, Value], arguments: tuple[str, ...], namespace: argparse.Namespace) -> Cell:
     try:
         config = config_from(namespace)
+        refuse_options_of_split(namespace)
     except SplitwireError as error:
         raise ConfigError(f"{describe(values)}: {error}") from error
     sources = {

@@ -1,5 +1,5 @@
-"""A training that ends when the sweep that started it does, however that ended: standard input is a pipe
-of the sweep's, and its end is the sweep's end.
+"""A training that ends when the command that started it does, however that ended: standard input is a pipe
+of the command's, and its end is the command's end.
 
     python -m trainer.sweep.leash ARGUMENTS OF TRAINER
 """

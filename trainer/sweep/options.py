@@ -8,7 +8,7 @@ from splitwire.command_line import Parser
 from splitwire.errors import ConfigError
 from trainer.options import make_parser
 
-__all__ = ["DEFAULT", "SweepOptions", "read_options"]
+__all__ = ["DEFAULT", "SweepOptions", "read_options", "refuse_decided"]
 
 #: The value of an axis that leaves its option out.
 DEFAULT = "default"
@@ -53,11 +53,10 @@ def read_options(argv: Sequence[str]) -> SweepOptions:
     _refuse_misplaced(own, training)
     axes = vars(_make_parser(training).parse_args(own))
     jobs = axes.pop("jobs")
-    if jobs < 1:
-        raise ConfigError(f"jobs must be at least 1, got {jobs}")
     if not axes:
         raise ConfigError("a sweep needs an axis before --, say --seed 0 1 2")
-    _refuse_decided(common, axes)
+    refuse_decided("a sweep", common)
+    _refuse_axes(common, axes)
     return SweepOptions(axes, common, jobs)
 
 
@@ -116,9 +115,14 @@ def _refuse_misplaced(own: Sequence[str], training: Parser) -> None:
             raise ConfigError(f"{name} is no axis: options common to all trainings stand behind --")
 
 
-def _refuse_decided(common: Sequence[str], axes: dict[str, list[str]]) -> None:
+def refuse_decided(command: str, common: Sequence[str]) -> None:
+    """Raises ConfigError where `common` has what the command, "a sweep", decides for each training."""
     for name in (word.partition("=")[0] for word in common):
         if name in _DECIDED:
-            raise ConfigError(f"{name} cannot be given: a sweep decides it for each training")
+            raise ConfigError(f"{name} cannot be given: {command} decides it for each training")
+
+
+def _refuse_axes(common: Sequence[str], axes: dict[str, list[str]]) -> None:
+    for name in (word.partition("=")[0] for word in common):
         if name.removeprefix("--") in axes and name.startswith("--"):
             raise ConfigError(f"{name} is an axis, and also behind --")

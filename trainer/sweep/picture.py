@@ -1,16 +1,13 @@
 """The results of a sweep as one picture."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from splitwire.errors import CheckpointError
+from trainer.figure import new_figure, write_png
 from trainer.sweep.cell import Value, describe
 from trainer.sweep.summary import Spread, Summary
 
@@ -37,19 +34,12 @@ def draw_sweep(summaries: Sequence[Summary], path: Path) -> None:
     Raises:
         CheckpointError: it cannot be written.
     """
-    # Without pyplot, whose figures are global and whose backend may want a display.
-    figure = Figure(figsize=(13, max(5.0, 1.5 + 0.28 * len(summaries))), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(13, max(5.0, 1.5 + 0.28 * len(summaries)))
     left, right = figure.subplots(1, 2)
     styles = _styles(summaries)
     _draw_cells(left, summaries, styles)
     _draw_bytes(right, summaries, styles)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=100)
-    try:
-        path.write_bytes(picture.getvalue())
-    except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error}") from error
+    write_png(figure, path)
 
 
 def _styles(summaries: Sequence[Summary]) -> dict[Value, _Style]:
