@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from edge import problems
 from edge.admission import Admission
+from edge.arrivals import Arrivals
 from edge.body import read_image
 from edge.classification import Classification
 from edge.config import MAX_DEADLINE_MS, EdgeConfig
@@ -34,11 +35,13 @@ from edge.pipeline import Pipeline
 from edge.problems import handle_problems, kind_of
 from edge.readiness import Readiness
 from edge.stages import server_timing
+from edge.turnstile import Turnstile
 from splitwire import __version__
 from splitwire.errors import CloudError
 
 __all__ = ["make_app"]
 
+_CLASSIFY = "/classify"
 _DEFAULT_TOP_K = 5
 
 _DEADLINE = "Most milliseconds from the request's last byte to its answer."
@@ -56,6 +59,7 @@ def make_app(config: EdgeConfig, pipeline: Pipeline, metrics: EdgeMetrics) -> AS
         ConfigError: the tokens of its clients cannot be used.
     """
     admission = Admission(config.max_concurrency)
+    arrivals = Arrivals(admission.places * config.max_image_bytes)
     metrics.watch(admission, pipeline.cloud)
 
     @asynccontextmanager
@@ -66,15 +70,19 @@ def make_app(config: EdgeConfig, pipeline: Pipeline, metrics: EdgeMetrics) -> AS
 
     app = FastAPI(title="Splitwire edge", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
     handle_problems(app)
+    seconds = config.deadline_ms / 1000
+    app.add_middleware(Turnstile, admission=admission, path=_CLASSIFY, seconds=seconds)
     tokens = config.credentials.tokens()
     if tokens is not None:
         app.add_middleware(Gate, tokens=tokens)
-    _add_classify(app, config, pipeline, admission)
+    _add_classify(app, config, pipeline, admission, arrivals)
     _add_status(app, config, pipeline)
     return Observer(app, metrics)
 
 
-def _add_classify(app: FastAPI, config: EdgeConfig, pipeline: Pipeline, admission: Admission) -> None:
+def _add_classify(
+    app: FastAPI, config: EdgeConfig, pipeline: Pipeline, admission: Admission, arrivals: Arrivals
+) -> None:
     classes = len(pipeline.bundle.manifest.labels)
 
     async def classify(
@@ -87,17 +95,18 @@ def _add_classify(app: FastAPI, config: EdgeConfig, pipeline: Pipeline, admissio
         ] = config.deadline_ms,
     ) -> JSONResponse:
         """Classify one image. The response says where the milliseconds and the bytes went."""
-        async with admission.enter():
-            image = await read_image(request, config.max_image_bytes)
+        with arrivals.begin() as arrival:
+            image = await read_image(request, config.max_image_bytes, arrival)
             deadline = time.monotonic() + x_deadline_ms / 1000
             job = partial(pipeline.classify, image, top_k=top_k, deadline=deadline)
-            classification = await admission.run(job, deadline)
-            note_classification(classification)
-            timing = {"Server-Timing": server_timing(classification.timings_ms)}
-            return JSONResponse(asdict(classification), headers=timing)
+            with admission.enter(deadline):
+                classification = await admission.run(job, deadline)
+        note_classification(classification)
+        timing = {"Server-Timing": server_timing(classification.timings_ms)}
+        return JSONResponse(asdict(classification), headers=timing)
 
     app.post(
-        "/classify",
+        _CLASSIFY,
         response_model=Classification,
         responses={200: CLASSIFIED, **problem_responses(*problems.OF_CLASSIFY)},
         openapi_extra={"requestBody": IMAGE_BODIES, "parameters": TRACE_PARAMETERS},
