@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -15,37 +15,66 @@ __all__ = ["Admission"]
 _T = TypeVar("_T")
 
 #: Requests admitted for each one that is worked on: each may hold an image file in memory.
-_WAITING_FACTOR = 8
+_WAITING_FACTOR = 35
+
+#: Of a request's time, what it is expected to take at most: twice that is still in time.
+_PROMISED_SHARE = 0.5
+
+#: Weight of the latest job in how long they take.
+_MOMENTUM = 0.125
 
 
 class Admission:
-    """At most `concurrency` jobs run at a time, each in its own thread; others wait, in order."""
+    """At most `concurrency` jobs run at a time, each in its own thread; others wait, in order.
+
+    A request takes a place when its body is there. Sent away are those for which there is none, and those
+    whose answer would come too late: n requests, worked on c at a time and for t seconds each, take n t / c
+    (Little, "A Proof for the Queuing Formula: L = lambda W", 1961). So nobody waits for a turn that comes
+    when there is no time left for it.
+    """
 
     def __init__(self, concurrency: int) -> None:
-        self._capacity = concurrency * (1 + _WAITING_FACTOR)
+        self._concurrency = concurrency
+        self.places = concurrency * (1 + _WAITING_FACTOR)
         self._admitted = self._waiting = 0
+        self._took = 0.0  # seconds, of late
         self._turns = asyncio.Semaphore(concurrency)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="classify")
 
     @property
     def inside(self) -> int:
-        """Requests that are read, wait or are worked on."""
+        """Requests that wait or are worked on."""
         return self._admitted
 
     @property
     def waiting(self) -> int:
-        """Those that are read, and wait for a turn."""
+        """Those that wait for a turn."""
         return self._waiting
 
-    @asynccontextmanager
-    async def enter(self) -> AsyncIterator[None]:
-        """Held while a request is read, waits and is worked on.
+    def check(self, seconds: float) -> None:
+        """seconds: until a request's deadline, once it is inside.
 
         Raises:
-            Problem: too many are inside already.
+            Problem: there is no place for it, or it would not be answered in time.
         """
-        if self._admitted >= self._capacity:
+        if self._admitted < self._concurrency:  # its turn is now
+            return
+        if self._admitted >= self.places:
             raise Problem(BUSY, f"{self._admitted} requests are being worked on or waiting")
+        expected = self._took * (self._admitted + 1) / self._concurrency
+        if expected > _PROMISED_SHARE * seconds:
+            raise Problem(
+                BUSY, f"an answer would take about {expected:.1f} s: {self._admitted} requests are before"
+            )
+
+    @contextmanager
+    def enter(self, deadline: float) -> Iterator[None]:
+        """Held while a request waits and is worked on. deadline: a `time.monotonic()` value.
+
+        Raises:
+            Problem: as `check`.
+        """
+        self.check(deadline - time.monotonic())
         self._admitted += 1
         try:
             yield
@@ -68,10 +97,15 @@ class Admission:
             raise Problem(BUSY, "no turn came within the deadline") from None
         finally:
             self._waiting -= 1
+        began = time.monotonic()
         future = asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, job)
-        future.add_done_callback(lambda _: self._turns.release())
+        future.add_done_callback(lambda _: self._end_turn(began))
         # A client that goes away does not free the thread that works for it.
         return await asyncio.shield(future)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _end_turn(self, began: float) -> None:
+        self._took += _MOMENTUM * (time.monotonic() - began - self._took)
+        self._turns.release()

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from edge import problems
 from edge.admission import Admission
+from edge.arrivals import Arrivals
 from edge.body import read_image
 from edge.classification import Classification
 from edge.config import MAX_DEADLINE_MS, EdgeConfig
@@ -34,11 +35,13 @@ from edge.observation import note_classification
 from edge.observer import Observer
 from edge.problems import Problem, handle_problems, kind_of
 from edge.stages import server_timing
+from edge.turnstile import Turnstile
 from splitwire import __version__
 from splitwire.errors import BundleError, CloudError
 
 __all__ = ["make_app"]
 
+_CLASSIFY = "/classify"
 _DEFAULT_TOP_K = 5
 
 _TOP_K = f"How many predictions; by default {_DEFAULT_TOP_K}, or all where there are fewer classes."
@@ -58,6 +61,7 @@ def make_app(config: EdgeConfig, holder: Holder, metrics: EdgeMetrics) -> ASGIAp
         ConfigError: the tokens of its clients cannot be used.
     """
     admission = Admission(config.max_concurrency)
+    arrivals = Arrivals(admission.places * config.max_image_bytes)
     metrics.watch(admission, holder)
 
     @asynccontextmanager
@@ -68,17 +72,21 @@ def make_app(config: EdgeConfig, holder: Holder, metrics: EdgeMetrics) -> ASGIAp
 
     app = FastAPI(title="Splitwire edge", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
     handle_problems(app)
+    seconds = config.deadline_ms / 1000
+    app.add_middleware(Turnstile, admission=admission, path=_CLASSIFY, seconds=seconds)
     tokens, admin = config.credentials.tokens(), config.credentials.admin_tokens()
     if tokens is not None or admin is not None:
         app.add_middleware(Gate, tokens=tokens, admin=admin)
-    _add_classify(app, config, holder, admission)
+    _add_classify(app, config, holder, admission, arrivals)
     _add_status(app, config, holder)
     if admin is not None:
         _add_admin(app, holder)
     return Observer(app, metrics)
 
 
-def _add_classify(app: FastAPI, config: EdgeConfig, holder: Holder, admission: Admission) -> None:
+def _add_classify(
+    app: FastAPI, config: EdgeConfig, holder: Holder, admission: Admission, arrivals: Arrivals
+) -> None:
     async def classify(
         request: Request,
         top_k: Annotated[int | None, Query(ge=1, description=_TOP_K)] = None,
@@ -87,20 +95,20 @@ def _add_classify(app: FastAPI, config: EdgeConfig, holder: Holder, admission: A
         ] = config.deadline_ms,
     ) -> JSONResponse:
         """Classify one image. The response says where the milliseconds and the bytes went."""
-        async with admission.enter():
-            count = _predictions(top_k, holder.current)
-            image = await read_image(request, config.max_image_bytes)
+        count = _predictions(top_k, holder.current)
+        with arrivals.begin() as arrival:
+            image = await read_image(request, config.max_image_bytes, arrival)
             deadline = time.monotonic() + x_deadline_ms / 1000
             held = holder.current
-            with held.use():
+            with held.use(), admission.enter(deadline):
                 job = partial(held.pipeline.classify, image, top_k=count, deadline=deadline)
                 classification = await admission.run(job, deadline)
-            note_classification(classification, held.raw_downlink)
-            timing = {"Server-Timing": server_timing(classification.timings_ms)}
-            return JSONResponse(asdict(classification), headers=timing)
+        note_classification(classification, held.raw_downlink)
+        timing = {"Server-Timing": server_timing(classification.timings_ms)}
+        return JSONResponse(asdict(classification), headers=timing)
 
     app.post(
-        "/classify",
+        _CLASSIFY,
         response_model=Classification,
         responses={200: CLASSIFIED, **problem_responses(*problems.OF_CLASSIFY)},
         openapi_extra={"requestBody": IMAGE_BODIES, "parameters": TRACE_PARAMETERS},

@@ -1,6 +1,5 @@
 """The image file in a request's body, raw or multipart, never more of it in memory than allowed."""
 
-import asyncio
 import sys
 from collections.abc import AsyncGenerator
 
@@ -9,6 +8,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from edge.arrivals import Arrival
 from edge.problems import (
     BAD_MULTIPART,
     BODY_TOO_LARGE,
@@ -30,27 +30,25 @@ _UNTYPED = ("application/octet-stream", "")
 _MULTIPART_OVERHEAD = 64 << 10
 _MAX_FIELDS = 16
 
-#: A slow link sends 8 MiB in this; a client that stalls on purpose holds nothing for longer.
-_BODY_SECONDS = 60.0
 
-
-async def read_image(request: Request, max_bytes: int) -> bytes:
-    """The image file's bytes, of whatever content.
+async def read_image(request: Request, max_bytes: int, arrival: Arrival) -> bytes:
+    """The image file's bytes, of whatever content. arrival: is told what comes, and how long it may take.
 
     Raises:
-        Problem: it is too large, too slow, absent, malformed multipart, or declared as another type.
+        Problem: it is too large, too slow, absent, malformed multipart, or declared as another type; or too
+            much is held already.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with arrival.patience:
             if content_type == "multipart/form-data":
-                image = await _read_multipart(request, max_bytes)
+                image = await _read_multipart(request, max_bytes, arrival)
             elif content_type in IMAGE_TYPES + _UNTYPED or content_type == "image/jpg":
-                image = b"".join([chunk async for chunk in _limited(request, max_bytes, max_bytes)])
+                image = b"".join([chunk async for chunk in _limited(request, max_bytes, max_bytes, arrival)])
             else:
                 raise Problem(UNSUPPORTED_TYPE, _accepted(content_type))
     except TimeoutError:
-        raise Problem(BODY_TOO_SLOW, f"the body was not complete after {_BODY_SECONDS:g} s") from None
+        raise Problem(BODY_TOO_SLOW, _too_slow(arrival)) from None
     except ClientDisconnect:
         raise Problem(NO_IMAGE, "the client went away before its body was complete") from None
     if not image:
@@ -58,8 +56,8 @@ async def read_image(request: Request, max_bytes: int) -> bytes:
     return image
 
 
-async def _read_multipart(request: Request, max_bytes: int) -> bytes:
-    chunks = _limited(request, max_bytes + _MULTIPART_OVERHEAD, max_bytes)
+async def _read_multipart(request: Request, max_bytes: int, arrival: Arrival) -> bytes:
+    chunks = _limited(request, max_bytes + _MULTIPART_OVERHEAD, max_bytes, arrival)
     try:
         form = await _InMemoryParser(request.headers, chunks, max_files=1, max_fields=_MAX_FIELDS).parse()
     except MultiPartException as e:
@@ -87,21 +85,26 @@ class _InMemoryParser(MultiPartParser):
     spool_max_size = sys.maxsize
 
 
-async def _limited(request: Request, limit: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _limited(
+    request: Request, limit: int, max_bytes: int, arrival: Arrival
+) -> AsyncGenerator[bytes, None]:
     """The body's chunks, at most `limit` bytes in all; refused unread where its length is declared."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(max_bytes)
-    received = 0
     async for chunk in request.stream():
-        received += len(chunk)
-        if received > limit:
+        arrival.note(len(chunk))
+        if arrival.received > limit:
             raise _too_large(max_bytes)
         yield chunk
 
 
 def _too_large(max_bytes: int) -> Problem:
     return Problem(BODY_TOO_LARGE, f"an image file may have at most {max_bytes} bytes here")
+
+
+def _too_slow(arrival: Arrival) -> str:
+    return f"after {arrival.seconds:.0f} s the body was not complete: {arrival.received} bytes had come"
 
 
 def _accepted(content_type: str) -> str:

@@ -1,5 +1,6 @@
 """What the edge is told on its command line, as one validated value."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,10 @@ MAX_DEADLINE_MS = 600_000
 
 #: What answers when the cloud does not: the edge by itself, or nobody.
 FALLBACKS = ("local", "none")
+
+#: Images classified at a time: while one waits for the cloud, another has the core. More of them take the
+#: interpreter's lock from the event loop, which answers everybody else.
+_PER_CORE = 2
 
 #: Nothing but this machine is called, or can call, unless the user says so.
 _CLOUD = Address("127.0.0.1", 50051)
@@ -45,7 +50,7 @@ class EdgeConfig:
     threads: int = 1
     deadline_ms: int = 2000
     max_image_bytes: int = 8 << 20
-    max_concurrency: int = 16
+    max_concurrency: int = field(default_factory=lambda: _PER_CORE * (os.cpu_count() or 1))
     max_connections: int = 512
     metrics: Address | None = None
     log_level: str = "info"

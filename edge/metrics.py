@@ -97,7 +97,7 @@ class EdgeMetrics(Collector):
     def _admission_metrics(self) -> Iterable[Metric]:
         if self._admission is not None:
             inside, waiting = self._admission.inside, self._admission.waiting
-            yield _gauge("requests_in_flight", "Images read, waiting or worked on.", [], {(): inside})
+            yield _gauge("requests_in_flight", "Images waiting or worked on.", [], {(): inside})
             yield _gauge("requests_waiting", "Images that wait for a turn.", [], {(): waiting})
 
     def _bundle_metrics(self, holder: Holder) -> Iterable[Metric]:

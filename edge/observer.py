@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.metrics import EdgeMetrics
 from edge.observation import SEEN, Observation
+from edge.problems import BUSY
+from splitwire.refusals import Refusals
 from splitwire.trace import CURRENT, Trace, TraceParent, is_request_id, new_request_id
 
 __all__ = ["REQUEST_ID", "Observer"]
@@ -26,6 +28,7 @@ _TRACE_PARENT_HEADER = b"traceparent"
 _PATH_CHARS = 200
 
 _log = logging.getLogger(__name__)
+_refusals = Refusals(_log)
 
 
 class Observer:
@@ -94,8 +97,15 @@ def _counted_out(send: Send, seen: Observation, trace: Trace) -> Send:
 
 
 def _write(scope: Scope, seen: Observation, milliseconds: float) -> None:
-    """To the log: failures at level info, everything at debug."""
-    level = logging.DEBUG if 0 < seen.status < 400 else logging.INFO
+    """To the log: failures at level info, everything at debug.
+
+    Of those that were sent away as busy there are thousands when there is least time for them: their client
+    is named once a minute.
+    """
+    level = logging.DEBUG if 0 < seen.status < 400 or seen.problem == BUSY.name else logging.INFO
+    if seen.problem == BUSY.name:
+        host = scope["client"][0] if scope.get("client") else "somebody"
+        _refusals.note(host, "too many requests are waiting")
     if _log.isEnabledFor(level):
         fields = _fields(scope, seen, milliseconds)
         _log.log(level, "%s", _text(fields), extra={"fields": fields})

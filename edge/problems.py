@@ -60,8 +60,13 @@ __all__ = [
 
 MEDIA_TYPE = "application/problem+json"
 
-#: By status, beside the document: when to come back, and what to show (RFC 9110, section 11.6.1).
-_HEADERS = {503: {"Retry-After": "1"}, 401: {"WWW-Authenticate": 'Bearer realm="splitwire"'}}
+#: By status, beside the document: when to come back, what to show, and that the rest of the body is not
+#: waited for (RFC 9110, sections 10.2.3, 11.6.1 and 15.5.9).
+_HEADERS = {
+    503: {"Retry-After": "1"},
+    401: {"WWW-Authenticate": 'Bearer realm="splitwire"'},
+    408: {"Connection": "close"},
+}
 
 _URN = "urn:splitwire:problem:"
 
@@ -204,9 +209,12 @@ async def _on_exception(_: Request, error: Exception) -> JSONResponse:
 
 
 def respond(kind: Kind, detail: str, cause: Exception | None = None) -> JSONResponse:
-    """A problem's answer; those that are the server's fault are logged."""
+    """A problem's answer; those that are the server's fault are logged.
+
+    That it is busy is no fault, and is said when there is least time for it: the access log has that.
+    """
     document = ProblemDocument(kind.type, kind.title, kind.status, detail, _new_id())
-    if kind.status >= 500:
+    if kind.status >= 500 and kind is not BUSY:
         _log.error("%s %s: %s", document.instance, kind.name, detail, exc_info=cause)
     return _send(document, _HEADERS.get(kind.status))
 

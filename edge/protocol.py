@@ -15,10 +15,10 @@ __all__ = ["KEEP_ALIVE_SECONDS", "BoundedProtocol"]
 KEEP_ALIVE_SECONDS = 5
 
 #: From the connection, or from a later request's first byte, to the end of the request's headers.
-_HEADER_SECONDS = 10.0
+_HEADER_SECONDS = 7.0
 
 #: For the rest of a body that was answered before its end: read, so that the client gets to see the answer.
-_REST_SECONDS = 60.0
+_REST_SECONDS = 8.0
 
 _log = logging.getLogger(__name__)
 _refusals = Refusals(_log)

@@ -41,11 +41,15 @@ _KINDS = {
 
 
 class Slow:
-    """Sockets of each kind in turn. ended: those that the edge answered or closed, and others replaced."""
+    """Sockets of each kind in turn. ended: those that the edge answered or closed, and others replaced.
+    longest: seconds that one of each kind was open, ended or not.
+    """
 
     def __init__(self, host: str, port: int, count: int) -> None:
         self._address = (host, port)
         self.ended: Counter[str] = Counter()
+        self.longest: dict[str, float] = {}
+        self._opened: dict[socket.socket, float] = {}
         self._sockets = dict(self._open(kind) for kind in islice(cycle(_KINDS), count))
 
     @property
@@ -60,9 +64,12 @@ class Slow:
     def look(self) -> None:
         """Send each its next byte, and replace those that came to an end."""
         for opened, kind in list(self._sockets.items()):
+            age = time.monotonic() - self._opened[opened]
+            self.longest[kind] = max(age, self.longest.get(kind, 0.0))
             if _ended(opened, _KINDS[kind][1]):
                 self.ended[kind] += 1
                 self._sockets.pop(opened)
+                self._opened.pop(opened)
                 opened.close()
                 self._sockets |= dict([self._open(kind)])
 
@@ -74,6 +81,7 @@ class Slow:
         opened = socket.create_connection(self._address)
         opened.sendall(_KINDS[kind][0])
         opened.setblocking(False)
+        self._opened[opened] = time.monotonic()
         return opened, kind
 
 
@@ -121,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with slow_sockets(url, options.count) as slow:
                 beside = _measure(f"beside {options.count}", load, options.seconds)
                 print(f"open {dict(slow.open)}, answered or closed by the edge {dict(slow.ended)}")
+                print(", ".join(f"{kind} at most {age:.1f} s" for kind, age in slow.longest.items()))
             _measure("afterwards", load, options.seconds)
     except (DemoError, OSError) as error:
         print(f"benchmarks.fuzz: error: {error}", file=sys.stderr)

@@ -58,9 +58,9 @@ def restarts(plan: Plan, *, graceful: bool) -> Iterator[Row]:
     """The cloud is killed or drained, and started again, under eight clients."""
     cloud = Cloud(plan.bundle, "127.0.0.1:0")
     cloud.start()
-    with edge(plan.bundle, cloud.address, plan.deadline_ms) as url:
+    with edge(plan.bundle, [cloud.address], plan.deadline_ms) as running:
         try:
-            with clients(url, plan.images, 8) as load:
+            with clients(running.address, plan.images, 8) as load:
                 end = cloud.stop if graceful else cloud.kill
                 what = "SIGTERM" if graceful else "SIGKILL"
                 cycles = (_restart(cloud, end, load) for _ in range(plan.cycles))
@@ -125,7 +125,7 @@ def _over_link(plan: Plan) -> Iterator[tuple[Link, str]]:
         cloud = Cloud(plan.bundle, f"{CLOUD_HOST}:50051", prefix=prefix)
         cloud.start()
         try:
-            with edge(plan.bundle, cloud.address, plan.deadline_ms) as url:
-                yield link, url
+            with edge(plan.bundle, [cloud.address], plan.deadline_ms) as running:
+                yield link, running.address
         finally:
             cloud.kill()

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from benchmarks.processes import service
-from demo.child import Child
+from benchmarks.processes import Service, watched_service
+from demo.child import Child, DemoError
 
 __all__ = ["Cloud", "edge"]
 
@@ -19,22 +19,40 @@ class Cloud:
         self._child: Child | None = None
         self.address = listen
 
+    @property
+    def pid(self) -> int | None:
+        """None while it does not run."""
+        return None if self._child is None else self._child.pid
+
     def start(self) -> None:
-        """Returns when it serves."""
-        self._child = Child("cloud", self._arguments, prefix=self._prefix)
-        self.address = self._child.wait_ready()
+        """Returns when it serves.
+
+        Raises:
+            DemoError: it ended, or was not ready in time.
+        """
+        child = Child("cloud", self._arguments, prefix=self._prefix)
+        try:
+            self.address = child.wait_ready()
+        except DemoError:
+            child.kill()
+            raise
+        self._child = child
         self._arguments[-1] = self.address
 
     def kill(self) -> None:
-        assert self._child is not None
-        self._child.kill()
+        """Nothing happens if it does not run."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
 
     def stop(self) -> None:
         """As SIGTERM does: what is in flight is finished."""
         assert self._child is not None
         self._child.stop()
+        self._child = None
 
 
-def edge(bundle: Path, cloud: str, deadline_ms: int) -> AbstractContextManager[str]:
-    """Its URL."""
-    return service("edge", "--bundle", str(bundle), "--cloud", cloud, "--deadline-ms", str(deadline_ms))
+def edge(bundle: Path, clouds: Sequence[str], deadline_ms: int) -> AbstractContextManager[Service]:
+    """Its address is a URL."""
+    options = ("--bundle", str(bundle), "--cloud", *clouds, "--deadline-ms", str(deadline_ms))
+    return watched_service("edge", *options)

@@ -51,7 +51,7 @@ def test_it_tells_how_many_are_inside_and_how_many_wait() -> None:
         release = threading.Event()
         async with admission_of(1) as admission, AsyncExitStack() as inside:
             for _ in range(3):
-                await inside.enter_async_context(admission.enter())
+                inside.enter_context(admission.enter(soon()))
             jobs = [asyncio.create_task(admission.run(release.wait, soon())) for _ in range(3)]
             await asyncio.sleep(0.01)
             assert (admission.inside, admission.waiting) == (3, 2)
@@ -103,13 +103,27 @@ def test_a_job_that_fails_frees_its_turn() -> None:
 def test_beyond_the_waiting_room_requests_are_sent_away_at_once() -> None:
     async def scenario() -> None:
         async with admission_of(2) as admission, AsyncExitStack() as inside:
-            for _ in range(2 * 9):
-                await inside.enter_async_context(admission.enter())
+            for _ in range(admission.places):
+                inside.enter_context(admission.enter(soon()))
             with pytest.raises(Problem) as refusal:
-                await inside.enter_async_context(admission.enter())
+                inside.enter_context(admission.enter(soon()))
             assert refusal.value.kind is BUSY
             await inside.aclose()
-            async with admission.enter():
+            with admission.enter(soon()):
                 pass
+
+    asyncio.run(scenario())
+
+
+def test_what_would_be_answered_too_late_is_sent_away_before_it_waits() -> None:
+    async def scenario() -> None:
+        async with admission_of(1) as admission, AsyncExitStack() as inside:
+            await admission.run(lambda: time.sleep(0.1), soon())  # so it knows that jobs take time
+            admission.check(seconds=0.001)  # its turn would be now
+            inside.enter_context(admission.enter(soon()))
+            admission.check(seconds=60.0)
+            with pytest.raises(Problem, match="1 requests are before") as refusal:
+                admission.check(seconds=0.001)
+            assert refusal.value.kind is BUSY
 
     asyncio.run(scenario())

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from edge import body
+from edge import arrivals
 from tests.edge.calling import Caller, problem_name
 from tests.edge.images import image_file
 
@@ -87,9 +87,10 @@ def test_an_endless_body_is_refused_at_the_limit(edge: Caller, media_type: str, 
 
 
 def test_a_stalled_body_is_408(edge: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "_BODY_SECONDS", 0.05)
+    monkeypatch.setattr(arrivals, "_FIRST_SECONDS", 0.05)
     response = edge("POST", "/classify", content=Stalled(), headers={"content-type": "image/jpeg"})
     assert (response.status_code, problem_name(response)) == (408, "body-too-slow")
+    assert response.headers["connection"] == "close", "what may still come of it is not waited for"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""More requests than the services can answer: what becomes of those that are accepted, and of the others.
+
+capacity     a closed loop: the most that is answered within the deadline, per second
+before       half of that, by the clock
+overload     three times that
+after        half of it again
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from benchmarks.reliability.open_loop import Arrival, Client, request_bytes
+from benchmarks.reliability.services import Cloud, edge
+
+__all__ = ["Overload", "Phase", "Verdict", "overload", "recovery"]
+
+_FACTOR, _HALF = 3.0, 0.5
+
+#: In the closed loop: enough to keep the edge busy, too few to have any sent away.
+_CLIENTS = 12
+
+#: Below the edge's --max-connections.
+_CONNECTIONS = 480
+
+#: Before anything is measured.
+_WARM_UP_SECONDS = 3.0
+
+#: The goals.
+_LEAST_GOODPUT, _MOST_REJECTION_MS, _MOST_RECOVERY = 0.9, 20.0, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """images: files that are posted in turn. seconds: of each phase."""
+
+    bundle: Path
+    images: Sequence[Path]
+    deadline_ms: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """rate, goodput: requests sent, and answered with 200 within the deadline, per second. accepted,
+    rejected: 200, and 503 with Retry-After. failed: all others. Times are milliseconds from when a request
+    was to be sent (50th and 99th percentile; 0: there were none); late: until it was, the 99th."""
+
+    scenario: str
+    setting: str
+    rate: float
+    goodput: float
+    requests: int
+    accepted: int
+    rejected: int
+    failed: int
+    accepted_ms: tuple[float, float]
+    rejected_ms: tuple[float, float]
+    late_ms: float
+
+    @classmethod
+    def of(cls, setting: str, arrivals: Sequence[Arrival], seconds: float, deadline_ms: float) -> "Phase":
+        accepted = [a.milliseconds for a in arrivals if a.status == 200]
+        rejected = [a.milliseconds for a in arrivals if a.status == 503 and a.retries]
+        return cls(
+            scenario="overload",
+            setting=setting,
+            rate=round(len(arrivals) / seconds, 1),
+            goodput=round(sum(took <= deadline_ms for took in accepted) / seconds, 1),
+            requests=len(arrivals),
+            accepted=len(accepted),
+            rejected=len(rejected),
+            failed=len(arrivals) - len(accepted) - len(rejected),
+            accepted_ms=_percentiles(accepted),
+            rejected_ms=_percentiles(rejected),
+            late_ms=_percentiles([1000 * (a.sent - a.planned) for a in arrivals])[1],
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"  {self.setting:24}{self.rate:8.1f}/s  good {self.goodput:7.1f}/s  {self.accepted:6,} accepted "
+            f"{_times(self.accepted_ms)}  {self.rejected:6,} rejected {_times(self.rejected_ms)}  "
+            f"{self.failed:3} failed  sent late by {self.late_ms:.1f} ms"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """goodput: under overload, of the peak. accepted_ms, rejected_ms: 99th percentiles. recovery: seconds
+    until nothing was rejected any more and answers came as before."""
+
+    scenario: str
+    setting: str
+    goodput: float
+    accepted_ms: float
+    deadline_ms: float
+    rejected_ms: float
+    recovery: float
+
+    def __str__(self) -> str:
+        goals = (
+            (
+                f"goodput {self.goodput:.0%} of the peak (at least {_LEAST_GOODPUT:.0%})",
+                self.goodput >= _LEAST_GOODPUT,
+            ),
+            (
+                f"accepted p99 {self.accepted_ms:.0f} ms (deadline {self.deadline_ms:.0f})",
+                self.accepted_ms <= self.deadline_ms,
+            ),
+            (
+                f"rejected p99 {self.rejected_ms:.1f} ms (at most {_MOST_REJECTION_MS:g})",
+                self.rejected_ms <= _MOST_REJECTION_MS,
+            ),
+            (
+                f"normal after {self.recovery:.1f} s (at most {_MOST_RECOVERY:g})",
+                self.recovery <= _MOST_RECOVERY,
+            ),
+        )
+        return "\n".join(f"  {'met   ' if met else 'MISSED'}  {text}" for text, met in goals)
+
+
+def overload(plan: Overload) -> Iterator[Phase | Verdict]:
+    cloud = Cloud(plan.bundle, "127.0.0.1:0")
+    cloud.start()
+    try:
+        with edge(plan.bundle, [cloud.address], plan.deadline_ms) as running, asyncio.Runner() as runner:
+            yield from _phases(plan, running.address, runner)
+    finally:
+        cloud.kill()
+
+
+def _phases(plan: Overload, url: str, runner: asyncio.Runner) -> Iterator[Phase | Verdict]:
+    address = urlsplit(url)
+    assert address.hostname is not None
+    assert address.port is not None
+    requests = [request_bytes(address.netloc, image.read_bytes()) for image in plan.images]
+    client = Client(address.hostname, address.port, requests, connections=_CONNECTIONS)
+
+    def phase(setting: str, arrivals: Sequence[Arrival]) -> Phase:
+        return Phase.of(setting, arrivals, plan.seconds, plan.deadline_ms)
+
+    runner.run(client.closed_loop(_CLIENTS, _WARM_UP_SECONDS))
+    peak = phase(f"capacity, {_CLIENTS} clients", runner.run(client.closed_loop(_CLIENTS, plan.seconds)))
+    yield peak
+    capacity = max(peak.goodput, 1.0)
+    before = phase("before, 0.5 x", runner.run(client.open_loop(_HALF * capacity, plan.seconds)))
+    yield before
+    under = phase("overload, 3 x", runner.run(client.open_loop(_FACTOR * capacity, plan.seconds)))
+    yield under
+    arrivals = runner.run(client.open_loop(_HALF * capacity, plan.seconds))
+    yield phase("after, 0.5 x", arrivals)
+    client.close()
+    yield Verdict(
+        "overload",
+        "verdict",
+        goodput=under.goodput / capacity,
+        accepted_ms=under.accepted_ms[1],
+        deadline_ms=plan.deadline_ms,
+        rejected_ms=under.rejected_ms[1],
+        recovery=recovery(arrivals, before.accepted_ms[1]),
+    )
+
+
+def recovery(arrivals: Sequence[Arrival], normal_ms: float) -> float:
+    """Whole seconds from the first request until none was rejected and half took at most `normal_ms`."""
+    began = arrivals[0].planned
+    seconds: dict[int, list[Arrival]] = {}
+    for arrival in arrivals:
+        seconds.setdefault(int(arrival.planned - began), []).append(arrival)
+    return max(
+        (second + 1 for second, group in seconds.items() if not _is_normal(group, normal_ms)), default=0
+    )
+
+
+def _is_normal(arrivals: Sequence[Arrival], normal_ms: float) -> bool:
+    median = float(np.median([arrival.milliseconds for arrival in arrivals]))
+    return all(arrival.status == 200 for arrival in arrivals) and median <= normal_ms
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float, float]:
+    if not values:
+        return 0.0, 0.0
+    p50, p99 = np.percentile(values, (50, 99))
+    return round(float(p50), 1), round(float(p99), 1)
+
+
+def _times(percentiles: tuple[float, float]) -> str:
+    return f"p50 {percentiles[0]:6.1f} p99 {percentiles[1]:6.1f} ms"

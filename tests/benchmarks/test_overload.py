@@ -1,0 +1,65 @@
+"""The overload, its arrivals and how they are summed up; no timing is judged."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.reliability.main import main
+from benchmarks.reliability.open_loop import Arrival, schedule
+from benchmarks.reliability.overload import Phase, recovery
+from splitwire.bundle import Bundle
+from tests.e2e.processes import ROOT
+
+
+def arrival(planned: float, milliseconds: float, status: int = 200, *, retries: bool = False) -> Arrival:
+    return Arrival(planned, planned + 0.001, planned + milliseconds / 1000, status, retries)
+
+
+def test_requests_are_sent_evenly_at_their_rate() -> None:
+    assert schedule(4.0, 1.0) == [0.0, 0.25, 0.5, 0.75]
+    assert schedule(0.1, 1.0) == []
+
+
+def test_a_phase_counts_from_when_a_request_was_to_be_sent() -> None:
+    arrivals = [
+        arrival(0.0, 100.0),
+        arrival(0.5, 3000.0),
+        arrival(1.0, 5.0, 503, retries=True),
+        arrival(1.0, 5.0, 503),
+        arrival(1.0, 5.0, 0),
+    ]
+    phase = Phase.of("a test", arrivals, seconds=2.0, deadline_ms=2000)
+    assert (phase.rate, phase.goodput) == (2.5, 0.5)
+    assert (phase.accepted, phase.rejected, phase.failed) == (2, 1, 2)
+    assert phase.accepted_ms[0] == 1550.0
+    assert phase.rejected_ms == (5.0, 5.0)
+    assert phase.late_ms == 1.0
+    assert Phase.of("nothing", [], seconds=1.0, deadline_ms=2000).accepted_ms == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("second", "third", "expected"),
+    [
+        (arrival(1.2, 50.0), arrival(2.2, 50.0), 0),
+        (arrival(1.2, 50.0, 503, retries=True), arrival(2.2, 50.0), 2),
+        (arrival(1.2, 50.0), arrival(2.2, 101.0), 3),
+    ],
+)
+def test_recovery_is_the_end_of_the_last_second_that_was_not_normal(
+    second: Arrival, third: Arrival, expected: int
+) -> None:
+    assert recovery([arrival(0.0, 50.0), second, third], normal_ms=100.0) == expected
+
+
+def test_every_request_is_answered_or_sent_away_in_order(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    out, image = tmp_path / "rows.jsonl", ROOT / "demo" / "images" / "cat.jpg"
+    options = ["--bundle", str(tiny_bundle.path), "--image", str(image), "--out", str(out)]
+    assert main(["--overload-seconds", "1", *options]) == 0
+    _, *rows = map(json.loads, out.read_text().splitlines())
+    phases, verdict = rows[:-1], rows[-1]
+    assert len(phases) == 4
+    for phase in phases:
+        assert phase["failed"] == 0, "neither 200 nor 503 with Retry-After"
+        assert phase["requests"] == phase["accepted"] + phase["rejected"] > 0
+    assert verdict["setting"] == "verdict"
