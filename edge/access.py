@@ -1,6 +1,6 @@
 """How the cloud is reached: over which kind of channel, and with what shown on every call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 
@@ -25,6 +25,10 @@ class CloudAccess:
             return grpc.insecure_channel(target, options)
         names = () if self.name is None else (("grpc.ssl_target_name_override", self.name),)
         return grpc.secure_channel(target, self.transport, options + names)
+
+    def found_by(self, name: str | None) -> "CloudAccess":
+        """For an address that `name` resolved to: it is what the certificate names, unless told otherwise."""
+        return replace(self, name=self.name or name)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         return () if self.tokens is None else (("authorization", self.tokens.authorization),)

@@ -1,6 +1,6 @@
 """What the edge counts, and how Prometheus reads it: docs/operations.md says what each metric means."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import TypeAlias
 
@@ -16,7 +16,6 @@ from prometheus_client.registry import Collector
 
 from edge.admission import Admission
 from edge.classification import ByteCounts, Classification
-from edge.replica import Replica
 from edge.replicas import Replicas
 from edge.route import Cloud
 from edge.stages import STAGES, stages
@@ -47,14 +46,13 @@ class EdgeMetrics(Collector):
         self._bytes = Tally()
         self._stages = Distributions(STAGES, SECONDS)
         self._admission: Admission | None = None
-        self._replicas: Sequence[Replica] = ()
+        self._cloud: Cloud | None = None
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
     def watch(self, admission: Admission, cloud: Cloud) -> None:
         """Show them too: how full it is in here, and each cloud's breaker and link."""
-        self._admission = admission
-        self._replicas = cloud.replicas if isinstance(cloud, Replicas) else ()
+        self._admission, self._cloud = admission, cloud
 
     def note_classification(self, classification: Classification) -> None:
         """An image was classified."""
@@ -102,7 +100,7 @@ class EdgeMetrics(Collector):
             yield _gauge("requests_waiting", "Images that wait for a turn.", [], {(): waiting})
 
     def _cloud_metrics(self) -> Iterable[Metric]:
-        replicas = self._replicas
+        replicas = self._cloud.replicas if isinstance(self._cloud, Replicas) else ()
         opened: _Values = {(replica.target,): replica.opened for replica in replicas}
         faults: _Values = {(replica.target,): replica.fault is not None for replica in replicas}
         seconds: _Values = {(replica.target,): replica.link.round_trip for replica in replicas}

@@ -4,13 +4,15 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 
+from edge.access import CloudAccess
 from edge.app import make_app
 from edge.client import CloudClient
 from edge.config import EdgeConfig
+from edge.discovery import make_replicas
 from edge.metrics import EdgeMetrics, pages_of
 from edge.pipeline import Pipeline
 from edge.protocol import KEEP_ALIVE_SECONDS, BoundedProtocol
@@ -39,17 +41,25 @@ def make_pipeline(config: EdgeConfig) -> Pipeline:
     """
     access = config.cloud_credentials.load()
     bundle = Bundle.load(config.bundle)
-    uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
-    clients = (
-        CloudClient(str(cloud), bundle.digest, uplink=uplink, downlink=downlink, access=access)
-        for cloud in config.cloud
-    )
     return Pipeline(
         bundle,
-        Replicas([Replica(client) for client in clients]),
+        _make_replicas(config, bundle, access),
         threads=config.threads,
         local=config.fallback == "local",
     )
+
+
+def _make_replicas(config: EdgeConfig, bundle: Bundle, access: CloudAccess) -> Replicas:
+    uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
+
+    def make(address: Address, name: str | None, on_fault: Callable[[], None]) -> Replica:
+        reached = access.found_by(name)
+        return Replica(
+            CloudClient(str(address), bundle.digest, uplink=uplink, downlink=downlink, access=reached),
+            on_fault,
+        )
+
+    return make_replicas(config.cloud, make)
 
 
 def serve(config: EdgeConfig) -> None:

@@ -60,6 +60,12 @@ def test_certificates_of_both_sides_and_a_token_open_it(
         forward(client, tiny_bundle)
 
 
+def test_the_certificate_names_the_name_that_was_resolved_unless_told_otherwise() -> None:
+    assert CloudAccess().found_by("cloud.example").name == "cloud.example"
+    assert CloudAccess(name="other.example").found_by("cloud.example").name == "other.example"
+    assert CloudAccess().found_by(None).name is None
+
+
 @pytest.mark.parametrize("fault", ["another authority", "another name", "expired", "unencrypted"])
 def test_a_cloud_that_is_not_the_one_meant_is_unavailable(
     tiny_bundle: Bundle, certificates: Certificates, other_certificates: Certificates, fault: str
