@@ -120,7 +120,10 @@ def _parser() -> Parser:
 
 def _add_credentials(parser: Parser) -> None:
     for name, text in (
-        ("tls-cert", "certificate in PEM, shown to clients: with it, calls are encrypted"),
+        (
+            "tls-cert",
+            "certificate in PEM, shown to clients: with it, calls are encrypted; read again when it changes",
+        ),
         ("tls-key", "the certificate's private key in PEM"),
         ("tls-client-ca", "clients must show a certificate of this authority (PEM)"),
         ("token-file", "clients must show one of these tokens, one a line; read again when it changes"),

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
@@ -23,6 +24,7 @@ from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
 from splitwire.logs import announce
 from splitwire.pages import Pages
+from splitwire.renewal import Renewed
 
 __all__ = ["make_pipeline", "serve"]
 
@@ -69,7 +71,7 @@ def serve(config: EdgeConfig) -> None:
         BundleError: as `make_pipeline`.
         ConfigError: an address cannot be listened on, or a certificate, key or token cannot be used.
     """
-    config.credentials.check_certificate()
+    certificate = config.credentials.certificate()
     pipeline = make_pipeline(config)
     metrics = EdgeMetrics(pipeline.bundle)
     with _listen(config.listen) as listener, _monitoring(config, metrics) as watched:
@@ -78,7 +80,10 @@ def serve(config: EdgeConfig) -> None:
         url = f"{'https' if config.credentials.encrypt else 'http'}://{address}"
         ready = [f"serving {bundle.manifest.name} {bundle.digest.hex()} on {url}"]
         ready += [f"metrics on http://{watched}/metrics"] if watched is not None else []
-        _Server(_uvicorn_config(config, pipeline, metrics), ready, config.log_format).run(sockets=[listener])
+        settings = _uvicorn_config(config, pipeline, metrics)
+        if certificate is not None:
+            _renew(settings, certificate)
+        _Server(settings, ready, config.log_format).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -131,6 +136,17 @@ def _uvicorn_config(config: EdgeConfig, pipeline: Pipeline, metrics: EdgeMetrics
         server_header=False,
         timeout_graceful_shutdown=config.deadline_ms // 1000 + _DRAIN_SECONDS,
     )
+
+
+def _renew(settings: uvicorn.Config, certificate: Renewed[ssl.SSLContext]) -> None:
+    """Have each handshake show the certificate as its files hold it then."""
+    settings.load()
+    assert settings.ssl is not None
+
+    def choose(connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        connection.context = certificate.current
+
+    settings.ssl.sni_callback = choose  # called whether or not the client names a host
 
 
 def _listen(address: Address) -> socket.socket:
