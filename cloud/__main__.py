@@ -96,6 +96,7 @@ def _parser() -> Parser:
         ("max-batch", defaults.max_batch, "N", "most images in one computation, of several requests"),
         ("max-delay-us", defaults.max_delay_us, "US", "how long a batch that is not full is held back"),
         ("max-queue", defaults.max_queue, "N", "most images that wait for a worker; at least --max-rows"),
+        ("max-connections", defaults.max_connections, "N", "open connections; further ones are closed"),
     ):
         add(f"--{name}", type=int, default=number, metavar=unit, help=f"{text} (default: %(default)s)")
     add(

@@ -75,7 +75,7 @@ class CloudServer:
         """
         transport, gates = config.credentials.transport(), config.credentials.gates()
         bundle = Bundle.load(config.bundle)
-        options = _options(max_request_bytes(bundle.manifest.uplink, config.max_rows))
+        options = _options(max_request_bytes(bundle.manifest.uplink, config.max_rows), config.max_connections)
         check_free(config.listen)
         metrics = CloudMetrics()
         body = Body(
@@ -172,7 +172,7 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def _options(largest_request: int) -> list[tuple[str, int]]:
+def _options(largest_request: int, most_connections: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", largest_request),
         ("grpc.max_send_message_length", -1),  # replies are as large as the bundle makes them
@@ -180,6 +180,7 @@ def _options(largest_request: int) -> list[tuple[str, int]]:
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.so_reuseport", 0),  # or two clouds could share a port without noticing
         ("grpc.max_concurrent_streams", 256),
+        ("grpc.max_allowed_incoming_connections", most_connections),  # from before their handshakes
         # An edge pings every 2 s, also while nothing is in flight; dead edges are noticed too.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 1_000),

@@ -50,6 +50,7 @@ def serving(
     max_rows: int = 8,
     max_batch: int = 16,
     max_queue: int = 256,
+    max_connections: int = 512,
     credentials: Credentials | None = None,
     client: grpc.ChannelCredentials | None = None,
 ) -> Iterator[Serving]:
@@ -64,6 +65,7 @@ def serving(
         max_rows=max_rows,
         max_batch=max_batch,
         max_queue=max_queue,
+        max_connections=max_connections,
         credentials=credentials or Credentials(),
     )
     loop = asyncio.new_event_loop()

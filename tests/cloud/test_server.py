@@ -1,3 +1,5 @@
+import contextlib
+import socket
 import threading
 from queue import SimpleQueue
 from typing import Any
@@ -87,3 +89,23 @@ def test_rows_that_no_message_can_carry_are_refused() -> None:
     stem_of_a_photo = BoundarySpec(shape=(32, 112, 112), keep=1.0, bits=8, zero=0)
     with pytest.raises(ConfigError, match="--max-rows 65536 needs messages of 26"):
         max_request_bytes(stem_of_a_photo, 65536)
+
+
+def test_connections_beyond_the_limit_are_closed_until_one_ends(tiny_bundle: Bundle) -> None:
+    with serving(tiny_bundle.path, max_connections=2) as cloud, contextlib.ExitStack() as stack:
+        address = (cloud.server.address.host, cloud.server.address.port)
+
+        def speaks(connection: socket.socket) -> bool:
+            connection.settimeout(PATIENCE)
+            try:
+                return bool(connection.recv(1))
+            except ConnectionError:
+                return False
+
+        first, second, third = (stack.enter_context(socket.create_connection(address)) for _ in range(3))
+        assert [speaks(connection) for connection in (first, second, third)].count(True) == 2
+        for connection in (first, second, third):
+            connection.close()
+        assert cloud.stub.Forward(make_request(tiny_bundle), timeout=PATIENCE, wait_for_ready=True).HasField(
+            "frame"
+        )
