@@ -108,6 +108,7 @@ def _parser() -> Parser:
         ("max-batch", defaults.max_batch, "N", "most images in one computation, of several requests"),
         ("max-delay-us", defaults.max_delay_us, "US", "how long a batch that is not full is held back"),
         ("max-queue", defaults.max_queue, "N", "most images that wait for a worker; at least --max-rows"),
+        ("max-connections", defaults.max_connections, "N", "open connections; further ones are closed"),
     ):
         add(f"--{name}", type=int, default=number, metavar=unit, help=f"{text} (default: %(default)s)")
     add(
@@ -132,7 +133,10 @@ def _parser() -> Parser:
 
 def _add_credentials(parser: Parser) -> None:
     for name, text in (
-        ("tls-cert", "certificate in PEM, shown to clients: with it, calls are encrypted"),
+        (
+            "tls-cert",
+            "certificate in PEM, shown to clients: with it, calls are encrypted; read again when it changes",
+        ),
         ("tls-key", "the certificate's private key in PEM"),
         ("tls-client-ca", "clients must show a certificate of this authority (PEM)"),
         ("token-file", "clients must show one of these tokens, one a line; read again when it changes"),

@@ -36,6 +36,7 @@ class CloudConfig:
     threads: ONNX Runtime threads within one computation. workers: concurrent computations.
     max_rows: most samples in one frame. max_batch: most samples in one run of the graph, of whatever frames.
     max_delay_us: microseconds that a batch is held back for more; 0 never. max_queue: most samples that wait.
+    max_connections: open at a time; further ones are closed.
     drain_seconds: how long a stop waits for requests in flight. metrics: where monitoring is answered; None
     is nowhere. credentials: who may call. insecure: others than this machine may call without any.
 
@@ -52,6 +53,7 @@ class CloudConfig:
     max_batch: int = 16
     max_delay_us: int = 0
     max_queue: int = 256
+    max_connections: int = 512
     drain_seconds: float = 10.0
     metrics: Address | None = None
     log_level: str = "info"
@@ -67,6 +69,7 @@ class CloudConfig:
             ("max-batch", self.max_batch, 1, _MAX_BATCH),
             ("max-delay-us", self.max_delay_us, 0, _MAX_DELAY_US),
             ("max-queue", self.max_queue, self.max_rows, _MAX_QUEUE),  # or a valid request could never enter
+            ("max-connections", self.max_connections, 1, 65_536),
         ):
             if not least <= value <= most:
                 raise ConfigError(f"--{name} must be from {least} to {most}, got {value}")

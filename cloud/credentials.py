@@ -1,5 +1,6 @@
 """Who may call the cloud: certificates and tokens, as its options name them and as gRPC takes them."""
 
+import logging
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +10,12 @@ import grpc
 from cloud.gate import Gate
 from splitwire.certificates import Identity, check_pair, load_authorities
 from splitwire.errors import ConfigError
+from splitwire.renewal import Renewed
 from splitwire.tokens import load_tokens
 
 __all__ = ["Credentials"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +46,35 @@ class Credentials:
         return self.tls_cert is not None and (tokens or self.tls_client_ca is not None)
 
     def transport(self) -> grpc.ServerCredentials | None:
-        """None: unencrypted.
+        """None: unencrypted. Files that change are read again for the next handshake.
 
         Raises:
             ConfigError: a file cannot be used.
         """
         if self.tls_cert is None or self.tls_key is None:
             return None
-        identity = Identity(self.tls_cert, self.tls_key).load(ssl.Purpose.SERVER_AUTH)
-        clients = None if self.tls_client_ca is None else load_authorities(self.tls_client_ca)
-        return grpc.ssl_server_credentials([identity], clients, require_client_auth=clients is not None)
+        identity, authority = Identity(self.tls_cert, self.tls_key), self.tls_client_ca
+
+        def load() -> grpc.ServerCertificateConfiguration:
+            clients = None if authority is None else load_authorities(authority)
+            return grpc.ssl_server_certificate_configuration(
+                [identity.load(ssl.Purpose.SERVER_AUTH)], clients
+            )
+
+        paths = [path for path in (self.tls_cert, self.tls_key, authority) if path is not None]
+        files = Renewed(load, paths, what="certificates", log=_log)
+        given = files.current
+
+        def fetch() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal given
+            before, given = given, files.current
+            return None if given is before else given
+
+        return grpc.dynamic_ssl_server_credentials(
+            given,
+            fetch,  # type: ignore[arg-type]  # its types do not know None, which is: as before
+            require_client_authentication=authority is not None,
+        )
 
     def gates(self) -> list[Gate]:
         """What a call must pass.

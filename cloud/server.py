@@ -71,12 +71,12 @@ class CloudServer:
         transport, gates = config.credentials.transport(), config.credentials.gates()
         bundles = _load(config)
         message_bytes = max(max_request_bytes(one.manifest.uplink, config.max_rows) for one in bundles)
+        options = _options(message_bytes, config.max_connections)
         check_free(config.listen)
         metrics = CloudMetrics()
         holder = _make_holder(config, bundles, message_bytes, metrics)
         metrics.watch(holder)
         servicer = Servicer(holder, observer=Observer(metrics))
-        options = _options(message_bytes)
         server = grpc.aio.server(interceptors=[*gates, RefuseGarbled()], options=options)
         watch = await _add_services(server, servicer)
         address = Address(config.listen.host, _bind(server, config.listen, transport))
@@ -187,7 +187,7 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def _options(largest_request: int) -> list[tuple[str, int]]:
+def _options(largest_request: int, most_connections: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", largest_request),
         ("grpc.max_send_message_length", -1),  # replies are as large as the bundle makes them
@@ -195,6 +195,7 @@ def _options(largest_request: int) -> list[tuple[str, int]]:
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.so_reuseport", 0),  # or two clouds could share a port without noticing
         ("grpc.max_concurrent_streams", 256),
+        ("grpc.max_allowed_incoming_connections", most_connections),  # from before their handshakes
         # An edge pings every 2 s, also while nothing is in flight; dead edges are noticed too.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 1_000),

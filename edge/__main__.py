@@ -7,6 +7,7 @@ from typing import Any
 
 from edge.config import FALLBACKS, METRICS_LOOPBACK, EdgeConfig
 from edge.credentials import CloudCredentials, Credentials
+from edge.names import parse_cloud
 from edge.server import serve
 from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS, Parser, add_watching, take
@@ -27,6 +28,7 @@ examples:
   edge --bundle models/cifar10
   edge --bundle models/cifar10 --cloud 10.0.0.7:50051 --deadline-ms 500
   edge --bundle models/cifar10 --cloud 10.0.0.7:50051 10.0.0.8:50051
+  edge --bundle models/cifar10 --cloud dns:///clouds.example:50051
   edge --bundle models/cifar10 --metrics --log-format json
   edge --bundle models/cifar10 --cloud cloud.example:50051 --listen 0.0.0.0:8000 --token-file tokens \\
     --tls-cert rest.crt --tls-key rest.key --cloud-token-file cloud-tokens \\
@@ -76,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = vars(_parser().parse_args(arguments))
     try:
         addresses = {
-            "cloud": tuple(map(Address.parse, parsed["cloud"])),
+            "cloud": tuple(map(parse_cloud, parsed["cloud"])),
             "listen": Address.parse(parsed["listen"]),
             "metrics": parsed["metrics"] and Address.parse(parsed["metrics"]),
         }
@@ -110,7 +112,8 @@ def _parser() -> Parser:
         nargs="+",
         default=list(map(str, defaults.cloud)),
         metavar="HOST:PORT",
-        help=f"the cloud, or several that are asked in turn (default: {defaults.cloud[0]})",
+        help="the cloud, or several that are asked in turn; dns:///HOST:PORT is all of the host's addresses, "
+        f"which may change (default: {defaults.cloud[0]})",
     )
     add(
         "--fallback",

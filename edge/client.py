@@ -113,6 +113,13 @@ class CloudClient:
             if self._connection is not None:
                 self._connection.retire()
 
+    def finish(self) -> None:
+        """Fail whatever comes after; what is under way is still answered."""
+        with self._lock:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.retire()
+
     def close(self) -> None:
         """Fail what waits, and whatever comes after."""
         with self._lock:
@@ -137,7 +144,7 @@ class CloudClient:
             if self._connection is not None and not self._connection.broken:
                 return self._connection, False
             if self._closed:
-                raise CloudUnavailable("the edge is shutting down")
+                raise CloudUnavailable(f"the cloud at {self.target} is not asked any more")
             self._connection = Connection(
                 self.target, max_message_bytes=self._max_message_bytes, access=self._access
             )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.credentials import CloudCredentials, Credentials
+from edge.names import CloudName
 from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS
 from splitwire.errors import ConfigError
@@ -31,7 +32,7 @@ METRICS_LOOPBACK = Address("127.0.0.1", 9464)
 class EdgeConfig:
     """Everything that decides how the edge serves.
 
-    cloud: asked in turn. fallback: one of FALLBACKS.
+    cloud: addresses, and names of which each address counts; asked in turn. fallback: one of FALLBACKS.
     threads: ONNX Runtime threads within one graph. deadline_ms: most milliseconds from a request's
     last byte to its answer. max_image_bytes: of the image file. max_concurrency: images
     classified at a time; others wait. max_connections: open at a time; further ones are closed.
@@ -44,7 +45,7 @@ class EdgeConfig:
     """
 
     bundle: Path
-    cloud: tuple[Address, ...] = (_CLOUD,)
+    cloud: tuple[Address | CloudName, ...] = (_CLOUD,)
     listen: Address = _LISTEN
     fallback: str = "local"
     threads: int = 1

@@ -1,5 +1,6 @@
 """Who may call the edge, and what the edge shows the cloud: the options, checked and loaded."""
 
+import logging
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +10,12 @@ import grpc
 from edge.access import CloudAccess
 from splitwire.certificates import Identity, check_pair, load_authorities
 from splitwire.errors import ConfigError
+from splitwire.renewal import Renewed
 from splitwire.tokens import Tokens, load_tokens
 
 __all__ = ["CloudCredentials", "Credentials"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,16 @@ class Credentials:
     def encrypt(self) -> bool:
         return self.tls_cert is not None
 
-    def check_certificate(self) -> None:
-        """Raises ConfigError where certificate or key cannot be used."""
-        if self.tls_cert is not None and self.tls_key is not None:
-            Identity(self.tls_cert, self.tls_key).load(ssl.Purpose.SERVER_AUTH)
+    def certificate(self) -> Renewed[ssl.SSLContext] | None:
+        """What a server shows, read again when its files change; None: unencrypted.
+
+        Raises:
+            ConfigError: certificate or key cannot be used.
+        """
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        identity = Identity(self.tls_cert, self.tls_key)
+        return Renewed(identity.context, [self.tls_cert, self.tls_key], what="certificates", log=_log)
 
     def tokens(self) -> Tokens | None:
         """Raises ConfigError where they cannot be used."""
@@ -89,9 +99,12 @@ class CloudCredentials:
         tokens = load_tokens(self.cloud_token_file, self.cloud_token, "SPLITWIRE_CLOUD_TOKEN")
         return CloudAccess(self._transport(), self.cloud_name, tokens)
 
-    def _transport(self) -> grpc.ChannelCredentials | None:
-        if self.cloud_ca is None:
-            return None
+    def _transport(self) -> Renewed[grpc.ChannelCredentials] | None:
+        paths = [path for path in (self.cloud_ca, self.cloud_cert, self.cloud_key) if path is not None]
+        return Renewed(self._channel_credentials, paths, what="certificates", log=_log) if paths else None
+
+    def _channel_credentials(self) -> grpc.ChannelCredentials:
+        assert self.cloud_ca is not None, "which the others need"
         authorities = load_authorities(self.cloud_ca)
         if self.cloud_cert is None or self.cloud_key is None:
             return grpc.ssl_channel_credentials(authorities)

@@ -11,6 +11,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 
 from edge.client import CloudClient, Reply
 from edge.link import Link
@@ -33,10 +34,13 @@ _log = logging.getLogger(__name__)
 
 
 class Replica:
-    """Any number of threads may call `forward`. target: HOST:PORT. opened: how often the breaker did."""
+    """Any number of threads may call `forward`. target: HOST:PORT. opened: how often the breaker did.
 
-    def __init__(self, client: CloudClient) -> None:
-        self._client = client
+    on_fault: called whenever the breaker opens.
+    """
+
+    def __init__(self, client: CloudClient, on_fault: Callable[[], None] = lambda: None) -> None:
+        self._client, self._on_fault = client, on_fault
         self.target, self.link = client.target, Link()
         self.opened = 0
         self._lock = threading.Lock()
@@ -75,6 +79,11 @@ class Replica:
         self._client.check(deadline)
         self._mend()
 
+    def retire(self) -> None:
+        """Take no more requests, and end the probing; requests under way are still answered."""
+        self._closed.set()
+        self._client.finish()
+
     def close(self) -> None:
         """Fail what waits, and end the probing."""
         self._closed.set()
@@ -105,6 +114,7 @@ class Replica:
             self.opened += 1
             begin, self._probing = not self._probing, True
         _log.warning("%s is not asked for now: %s", self._client.target, fault)
+        self._on_fault()
         self._client.retire()  # a link may be dead without a word: probes go over another
         if begin:
             threading.Thread(target=self._probe, name="cloud-probe", daemon=True).start()

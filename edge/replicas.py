@@ -75,8 +75,9 @@ class Replicas:
 
     def _in_turn(self) -> Sequence[Replica]:
         """Those worth asking; all of them where none is, for a caller who insists."""
-        if len(self.replicas) == 1:  # as mostly
-            return self.replicas
-        first = next(self._turns) % len(self.replicas)
-        ordered = self.replicas[first:] + self.replicas[:first]
+        replicas = self.replicas
+        if len(replicas) == 1:  # as mostly
+            return replicas
+        first = next(self._turns) % len(replicas)
+        ordered = replicas[first:] + replicas[:first]
         return [replica for replica in ordered if replica.fault is None] or ordered

@@ -5,7 +5,8 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import uvicorn
@@ -14,6 +15,7 @@ from edge.access import CloudAccess
 from edge.app import make_app
 from edge.client import CloudClient
 from edge.config import EdgeConfig
+from edge.discovery import make_replicas
 from edge.holder import Holder
 from edge.metrics import EdgeMetrics, pages_of
 from edge.pipeline import Pipeline
@@ -25,6 +27,7 @@ from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
 from splitwire.logs import announce
 from splitwire.pages import Pages
+from splitwire.renewal import Renewed
 
 __all__ = ["make_holder", "make_pipeline", "serve"]
 
@@ -53,17 +56,25 @@ def make_holder(config: EdgeConfig) -> Holder:
 
 
 def _make(config: EdgeConfig, access: CloudAccess, bundle: Bundle) -> Pipeline:
-    uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
-    clients = (
-        CloudClient(str(cloud), bundle.digest, uplink=uplink, downlink=downlink, access=access)
-        for cloud in config.cloud
-    )
     return Pipeline(
         bundle,
-        Replicas([Replica(client) for client in clients]),
+        _make_replicas(config, bundle, access),
         threads=config.threads,
         local=config.fallback == "local",
     )
+
+
+def _make_replicas(config: EdgeConfig, bundle: Bundle, access: CloudAccess) -> Replicas:
+    uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
+
+    def make(address: Address, name: str | None, on_fault: Callable[[], None]) -> Replica:
+        reached = access.found_by(name)
+        return Replica(
+            CloudClient(str(address), bundle.digest, uplink=uplink, downlink=downlink, access=reached),
+            on_fault,
+        )
+
+    return make_replicas(config.cloud, make)
 
 
 def serve(config: EdgeConfig) -> None:
@@ -74,7 +85,7 @@ def serve(config: EdgeConfig) -> None:
         BundleError: as `make_pipeline`.
         ConfigError: an address cannot be listened on, or a certificate, key or token cannot be used.
     """
-    config.credentials.check_certificate()
+    certificate = config.credentials.certificate()
     hangup = _Hangup()
     holder, metrics = make_holder(config), EdgeMetrics()
     with _listen(config.listen) as listener, _monitoring(config, metrics) as watched:
@@ -83,6 +94,8 @@ def serve(config: EdgeConfig) -> None:
         ready = [f"serving {holder.current} on {url}"]
         ready += [f"metrics on http://{watched}/metrics"] if watched is not None else []
         settings = _uvicorn_config(config, holder, metrics)
+        if certificate is not None:
+            _renew(settings, certificate)
         _Server(settings, holder, hangup, ready, config.log_format).run(sockets=[listener])
 
 
@@ -164,6 +177,17 @@ def _uvicorn_config(config: EdgeConfig, holder: Holder, metrics: EdgeMetrics) ->
         server_header=False,
         timeout_graceful_shutdown=config.deadline_ms // 1000 + _DRAIN_SECONDS,
     )
+
+
+def _renew(settings: uvicorn.Config, certificate: Renewed[ssl.SSLContext]) -> None:
+    """Have each handshake show the certificate as its files hold it then."""
+    settings.load()
+    assert settings.ssl is not None
+
+    def choose(connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        connection.context = certificate.current
+
+    settings.ssl.sni_callback = choose  # called whether or not the client names a host
 
 
 def _listen(address: Address) -> socket.socket:

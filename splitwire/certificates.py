@@ -41,6 +41,16 @@ class Identity:
             ) from None
         return key, certificate
 
+    def context(self) -> ssl.SSLContext:
+        """A server's, which shows it. Raises as `load`."""
+        self.load(ssl.Purpose.SERVER_AUTH)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except OSError:  # of which SSLError is one: the load before could use them
+            raise ConfigError(f"{self.certificate} or {self.key} changed while it was read") from None
+        return context
+
     def _rehearse(self, purpose: ssl.Purpose) -> None:
         """Show it to ourselves in a handshake: the ssl module judges certificates nowhere else."""
         server, client = self._context(ssl.PROTOCOL_TLS_SERVER), self._context(ssl.PROTOCOL_TLS_CLIENT)

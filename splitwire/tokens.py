@@ -3,11 +3,10 @@
 import hmac
 import logging
 import re
-import threading
-import time
 from pathlib import Path
 
 from splitwire.errors import ConfigError
+from splitwire.renewal import Renewed
 
 __all__ = ["MIN_CHARS", "REFUSAL", "Tokens", "load_tokens"]
 
@@ -22,13 +21,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 _SCHEME = "bearer "
 
-#: A file is looked at no more often than this.
-_CHECK_SECONDS = 1.0
-
 _log = logging.getLogger(__name__)
-
-#: What tells that a file is another one than before.
-_Stamp = tuple[int, int, int]
 
 
 class Tokens:
@@ -42,24 +35,22 @@ class Tokens:
     """
 
     def __init__(self, text: str, source: str) -> None:
-        self._tokens = _parse(text, source)
-        self._path: Path | None = None
-        self._stamp: _Stamp | None = None
-        self._checked = time.monotonic()
-        self._lock = threading.Lock()
+        self._tokens: tuple[str, ...] | Renewed[tuple[str, ...]] = _parse(text, source)
 
     @classmethod
     def read(cls, path: Path) -> "Tokens":
         """Raises ConfigError, too, for a file that cannot be read."""
-        stamp = _stamp(path)
-        tokens = cls(_read(path), str(path))
-        tokens._path, tokens._stamp = path, stamp
+        tokens = cls.__new__(cls)
+        tokens._tokens = Renewed(lambda: _parse(_read(path), str(path)), [path], what="tokens", log=_log)
         return tokens
 
     @property
     def authorization(self) -> str:
         """The `Authorization` header that shows the first token."""
         return f"Bearer {self._current()[0]}"
+
+    def _current(self) -> tuple[str, ...]:
+        return self._tokens.current if isinstance(self._tokens, Renewed) else self._tokens
 
     def accepts(self, authorization: str | None) -> bool:
         """Whether the `Authorization` header (None: there is none) shows one of the tokens.
@@ -70,25 +61,6 @@ class Tokens:
         shown = text[len(_SCHEME) :].strip().encode(errors="replace")
         matches = [hmac.compare_digest(shown, token.encode()) for token in self._current()]
         return any(matches) and text[: len(_SCHEME)].lower() == _SCHEME
-
-    def _current(self) -> tuple[str, ...]:
-        with self._lock:
-            if self._path is not None and time.monotonic() - self._checked >= _CHECK_SECONDS:
-                self._renew(self._path)
-                self._checked = time.monotonic()
-            return self._tokens
-
-    def _renew(self, path: Path) -> None:
-        stamp = _stamp(path)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._tokens = _parse(_read(path), str(path))
-        except ConfigError as error:
-            _log.warning("%s; the tokens that were read before stay in use", error)
-        else:
-            _log.info("tokens read again from %s", path)
 
 
 def load_tokens(file: Path | None, text: str | None, variable: str) -> Tokens | None:
@@ -131,12 +103,3 @@ def _read(path: Path) -> str:
         raise ConfigError(f"cannot read tokens from {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"cannot read tokens from {path}: it is not text") from None
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    """None where there is no such file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -54,6 +54,7 @@ def serving(
     max_batch: int = 16,
     max_queue: int = 256,
     also: Path | None = None,
+    max_connections: int = 512,
     credentials: Credentials | None = None,
     client: grpc.ChannelCredentials | None = None,
 ) -> Iterator[Serving]:
@@ -69,6 +70,7 @@ def serving(
         max_rows=max_rows,
         max_batch=max_batch,
         max_queue=max_queue,
+        max_connections=max_connections,
         credentials=credentials or Credentials(),
     )
     loop = asyncio.new_event_loop()

@@ -34,6 +34,8 @@ def test_a_config_is_frozen() -> None:
         ("max_delay_us", 1_000_001),
         ("max_queue", 63),
         ("max_queue", 65537),
+        ("max_connections", 0),
+        ("max_connections", 65537),
         ("drain_seconds", -0.1),
         ("drain_seconds", float("nan")),
         ("drain_seconds", float("inf")),

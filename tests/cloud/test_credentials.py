@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,8 @@ import grpc
 import pytest
 
 from cloud.credentials import Credentials
+from protos.splitwire_pb2_grpc import SplitInferenceStub
+from splitwire import renewal as renewal_module
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
 from tests.certificates import Certificates
@@ -76,3 +79,57 @@ def _client(ours: Certificates, theirs: Certificates, who: str) -> grpc.ChannelC
     if who == "expired":
         certificate = ours.sign("edge", days=-1, as_name="expired-edge.crt")
     return grpc.ssl_channel_credentials(trust, holder["edge.key"].read_bytes(), certificate.read_bytes())
+
+
+def answers(bundle: Bundle, target: str, trust: grpc.ChannelCredentials) -> bool:
+    """Whether a new connection is served."""
+    # Of its own sockets, as another program would have.
+    options = [("grpc.ssl_target_name_override", "cloud.example"), ("grpc.use_local_subchannel_pool", 1)]
+    with grpc.secure_channel(target, trust, options) as channel:
+        try:
+            SplitInferenceStub(channel).Forward(make_request(bundle), timeout=PATIENCE)
+        except grpc.RpcError:
+            return False
+        return True
+
+
+def test_exchanged_certificates_are_those_of_the_next_connections(
+    tiny_bundle: Bundle,
+    certificates: Certificates,
+    other_certificates: Certificates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(renewal_module, "_CHECK_SECONDS", 0.0)
+    for name in ("cloud.crt", "cloud.key", "ca.crt"):
+        shutil.copy(certificates[name], tmp_path)
+
+    def client(holder: Certificates, trusted: Certificates) -> grpc.ChannelCredentials:
+        pair = holder["edge.key"].read_bytes(), holder["edge.crt"].read_bytes()
+        return grpc.ssl_channel_credentials(trusted["ca.crt"].read_bytes(), *pair)
+
+    credentials = Credentials(tmp_path / "cloud.crt", tmp_path / "cloud.key", tmp_path / "ca.crt")
+    with serving(
+        tiny_bundle.path, credentials=credentials, client=client(certificates, certificates)
+    ) as cloud:
+        target = str(cloud.server.address)
+        first = client(certificates, certificates)
+        assert answers(tiny_bundle, target, first)
+        assert cloud.stub.Forward(make_request(tiny_bundle), timeout=PATIENCE).HasField("frame")
+        shutil.copy(other_certificates["ca.crt"], tmp_path)  # of clients alone
+        assert not answers(tiny_bundle, target, first)
+        assert answers(tiny_bundle, target, client(other_certificates, certificates))
+        for name in ("cloud.key", "cloud.crt"):  # between the two they do not belong together
+            shutil.copy(other_certificates[name], tmp_path)
+            assert answers(tiny_bundle, target, client(other_certificates, other_certificates)) is (
+                name == "cloud.crt"
+            )
+        (tmp_path / "cloud.crt").write_text("broken")
+        for _ in range(3):
+            assert answers(tiny_bundle, target, client(other_certificates, other_certificates))
+        assert cloud.stub.Forward(make_request(tiny_bundle), timeout=PATIENCE).HasField("frame")
+    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 2
+    assert "key values mismatch; the certificates that were read before stay in use" in said[0]
+    assert "holds no certificate, expected one in PEM; the certificates that were read before" in said[1]

@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from cloud.credentials import Credentials
 from protos import splitwire_pb2 as pb
-from splitwire import tokens as tokens_module
+from splitwire import renewal as renewal_module
 from splitwire.bundle import Bundle
 from tests.cloud.serving import PATIENCE, Serving, health, make_request, serving
 
@@ -99,7 +99,7 @@ def test_a_peer_is_logged_once_and_never_with_what_it_showed(
 def test_a_removed_token_ends_with_the_next_call_and_not_within_a_stream(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens_module, "_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(renewal_module, "_CHECK_SECONDS", 0.0)
     file = tmp_path / "tokens"
     file.write_text(TOKEN)
     with serving(tiny_bundle.path, credentials=Credentials(token_file=file)) as cloud:

@@ -1,3 +1,5 @@
+import contextlib
+import socket
 import threading
 from queue import SimpleQueue
 from typing import Any
@@ -68,3 +70,23 @@ def test_a_second_server_on_the_same_port_is_refused(cloud: Serving, tiny_bundle
 def test_a_missing_bundle_is_named(tiny_bundle: Bundle) -> None:
     with pytest.raises(BundleNotFound, match="nothing-here"), serving(tiny_bundle.path / "nothing-here"):
         pass
+
+
+def test_connections_beyond_the_limit_are_closed_until_one_ends(tiny_bundle: Bundle) -> None:
+    with serving(tiny_bundle.path, max_connections=2) as cloud, contextlib.ExitStack() as stack:
+        address = (cloud.server.address.host, cloud.server.address.port)
+
+        def speaks(connection: socket.socket) -> bool:
+            connection.settimeout(PATIENCE)
+            try:
+                return bool(connection.recv(1))
+            except ConnectionError:
+                return False
+
+        first, second, third = (stack.enter_context(socket.create_connection(address)) for _ in range(3))
+        assert [speaks(connection) for connection in (first, second, third)].count(True) == 2
+        for connection in (first, second, third):
+            connection.close()
+        assert cloud.stub.Forward(make_request(tiny_bundle), timeout=PATIENCE, wait_for_ready=True).HasField(
+            "frame"
+        )

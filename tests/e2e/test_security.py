@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -118,6 +119,38 @@ def _names(trust: ssl.SSLContext, address: tuple[str, int], name: str) -> bool:
         except ssl.SSLCertVerificationError:
             return False
         return True
+
+
+def test_a_certificate_is_exchanged_without_a_restart(
+    tiny_bundle: Bundle, certificates: Certificates, other_certificates: Certificates, tmp_path: Path
+) -> None:
+    for name in ("rest.crt", "rest.key"):
+        shutil.copy(certificates[name], tmp_path)
+    options = ("--tls-cert", str(tmp_path / "rest.crt"), "--tls-key", str(tmp_path / "rest.key"))
+    with edge_process(tiny_bundle.path, "127.0.0.1:1", *options) as edge:
+
+        def shows(holder: Certificates) -> bool:
+            trust = ssl.create_default_context(cafile=holder["ca.crt"])
+            trust.check_hostname = False  # and without a name in its greeting
+            try:
+                return httpx.get(f"{edge.address}/healthz", verify=trust, timeout=PATIENCE).is_success
+            except httpx.ConnectError:
+                return False
+
+        assert shows(certificates)
+        assert not shows(other_certificates)
+        for name in ("rest.crt", "rest.key"):
+            shutil.copy(other_certificates[name], tmp_path)
+        end = time.monotonic() + PATIENCE
+        while not shows(other_certificates):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        (tmp_path / "rest.key").write_text("broken")
+        for _ in range(3):
+            time.sleep(1.1)  # longer than it does without looking
+            assert shows(other_certificates)
+        logged = rest_of(edge)
+    assert logged.count("rest.key holds no private key, expected one in PEM; the certificates that were") == 1
 
 
 @pytest.mark.parametrize(

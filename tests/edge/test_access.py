@@ -1,6 +1,7 @@
 """Connections to clouds that show certificates and want tokens."""
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from edge.access import CloudAccess
 from edge.client import CloudClient
 from edge.credentials import CloudCredentials
 from protos import splitwire_pb2 as pb
-from splitwire import tokens as tokens_module
+from splitwire import renewal as renewal_module
 from splitwire.bundle import Bundle
 from splitwire.errors import CloudRefused, CloudUnavailable
 from splitwire.frame import encode
@@ -60,6 +61,12 @@ def test_certificates_of_both_sides_and_a_token_open_it(
         forward(client, tiny_bundle)
 
 
+def test_the_certificate_names_the_name_that_was_resolved_unless_told_otherwise() -> None:
+    assert CloudAccess().found_by("cloud.example").name == "cloud.example"
+    assert CloudAccess(name="other.example").found_by("cloud.example").name == "other.example"
+    assert CloudAccess().found_by(None).name is None
+
+
 @pytest.mark.parametrize("fault", ["another authority", "another name", "expired", "unencrypted"])
 def test_a_cloud_that_is_not_the_one_meant_is_unavailable(
     tiny_bundle: Bundle, certificates: Certificates, other_certificates: Certificates, fault: str
@@ -102,7 +109,7 @@ def test_a_cloud_that_wants_another_token_refuses(tiny_bundle: Bundle, token: st
 def test_a_token_that_was_exchanged_is_shown_by_the_next_connection(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens_module, "_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(renewal_module, "_CHECK_SECONDS", 0.0)
     file = tmp_path / "tokens"
     file.write_text(OTHER)
     with (
@@ -114,3 +121,28 @@ def test_a_token_that_was_exchanged_is_shown_by_the_next_connection(
         file.write_text(TOKEN)
         forward(client, tiny_bundle)
         check(client, tiny_bundle)
+
+
+def test_a_certificate_that_was_exchanged_is_shown_by_the_next_connection(
+    tiny_bundle: Bundle,
+    certificates: Certificates,
+    other_certificates: Certificates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(renewal_module, "_CHECK_SECONDS", 0.0)
+    names = ("ca.crt", "edge.crt", "edge.key")
+    for name in names:
+        shutil.copy(other_certificates[name], tmp_path)
+    ca, certificate, key = (tmp_path / name for name in names)
+    access = CloudCredentials(ca, certificate, key, "cloud.example").load()
+    accepts = Credentials(certificates["cloud.crt"], certificates["cloud.key"], certificates["ca.crt"])
+    with (
+        serving(tiny_bundle.path, credentials=accepts) as cloud,
+        client_of(tiny_bundle, str(cloud.server.address), access) as client,
+    ):
+        with pytest.raises(CloudUnavailable):
+            forward(client, tiny_bundle)
+        for name in names:
+            shutil.copy(certificates[name], tmp_path)
+        forward(client, tiny_bundle)

@@ -304,6 +304,25 @@ def test_closing_fails_who_waits_and_leaves_no_thread() -> None:
             assert not thread.is_alive()
 
 
+def test_a_finished_client_answers_what_it_took_and_takes_no_more() -> None:
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def slow(requests: Iterator[pb.ForwardRequest]) -> Iterator[pb.ForwardReply]:
+        for request in requests:
+            asked.set()
+            may_answer.wait(PATIENCE)
+            yield echo(request)
+
+    with scripted_cloud(slow) as cloud, client_of(cloud.target) as client, ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(client.forward, frame_of(b"first"), soon())
+        assert asked.wait(PATIENCE)
+        client.finish()
+        with pytest.raises(CloudUnavailable, match="is not asked any more"):
+            client.forward(frame_of(b"second"), soon())
+        may_answer.set()
+        assert answer.result(PATIENCE).frame.payload == b"first"
+
+
 def test_the_real_cloud_answers_and_its_drain_is_survived(tiny_bundle: Bundle) -> None:
     manifest = tiny_bundle.manifest
     frame = encode(make_symbols(tiny_bundle), manifest.uplink)

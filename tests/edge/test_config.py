@@ -5,6 +5,7 @@ import pytest
 
 from edge.config import EdgeConfig
 from edge.credentials import CloudCredentials, Credentials
+from edge.names import CloudName
 from splitwire.address import Address
 from splitwire.errors import ConfigError
 
@@ -20,6 +21,8 @@ from splitwire.errors import ConfigError
         ({"max_connections": 0}, "--max-connections"),
         ({"cloud": (Address("localhost", 0),)}, "--cloud"),
         ({"cloud": ()}, "--cloud"),
+        ({"cloud": (CloudName("a", 0),)}, "--cloud"),
+        ({"cloud": (CloudName("a", 1), Address("a", 1), CloudName("a", 1))}, "--cloud names dns:///a:1"),
         ({"cloud": (Address("a", 1), Address("b", 1), Address("a", 1))}, "--cloud"),
         ({"fallback": "edge"}, "--fallback"),
         ({"log_level": "loud"}, "--log-level"),
@@ -52,6 +55,9 @@ def test_a_token_is_not_sent_in_the_clear_beyond_loopback(shown: CloudCredential
         ConfigError, match=r"a token would be sent to --cloud cloud\.example:50051 in the clear"
     ):
         EdgeConfig(Path("b"), (cloud,), cloud_credentials=shown)
-    EdgeConfig(Path("b"), (cloud,), cloud_credentials=shown, insecure=True)
+    named = CloudName("cloud.example", 50051)
+    with pytest.raises(ConfigError, match=r"would be sent to --cloud dns:///cloud\.example:50051"):
+        EdgeConfig(Path("b"), (named,), cloud_credentials=shown)
+    EdgeConfig(Path("b"), (cloud, named), cloud_credentials=shown, insecure=True)
     EdgeConfig(Path("b"), cloud_credentials=shown)
     EdgeConfig(Path("b"), (cloud,), cloud_credentials=CloudCredentials(Path("ca"), cloud_token="t"))

@@ -32,16 +32,16 @@ def test_tokens_are_not_shown() -> None:
 
 
 def test_none_are_needed() -> None:
-    Credentials().check_certificate()
+    assert Credentials().certificate() is None
     assert Credentials().tokens() is None
     access = CloudCredentials().load()
     assert (access.transport, access.metadata()) == (None, ())
 
 
 def test_a_certificate_of_its_own_must_be_a_servers(certificates: Certificates) -> None:
-    Credentials(certificates["rest.crt"], certificates["rest.key"]).check_certificate()
+    Credentials(certificates["rest.crt"], certificates["rest.key"]).certificate()
     with pytest.raises(ConfigError, match=r"edge\.crt cannot be used: unsuitable certificate purpose"):
-        Credentials(certificates["edge.crt"], certificates["edge.key"]).check_certificate()
+        Credentials(certificates["edge.crt"], certificates["edge.key"]).certificate()
 
 
 def test_what_the_cloud_is_shown_must_be_a_clients(certificates: Certificates) -> None:

@@ -60,6 +60,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["--bundle", "b", "--listen", "8000"], "HOST:PORT"),
         (["--bundle", "b", "--metrics", "9464"], "HOST:PORT"),
         (["--bundle", "b", "--cloud", "host:0"], "--cloud"),
+        (["--bundle", "b", "--cloud", "dns:///host"], "HOST:PORT"),
         (["--bundle", "b", "--threads", "many"], "--threads"),
         (["--bundle", "b", "--deadline-ms", "0"], "--deadline-ms"),
         (["--bundle", "b", "--max-connections", "0"], "--max-connections"),

@@ -30,6 +30,7 @@ class Fickle(CloudClient):
         super().__init__("127.0.0.1:1", b"12345678", uplink=BOUNDARY, downlink=BOUNDARY)
         self.error: CloudError | None = None
         self.asked = self.probed = self.retired = 0
+        self.finished = self.closed = False
         self.probe = threading.Event()
 
     def forward(self, frame: Frame, deadline: float) -> Reply:  # noqa: ARG002
@@ -46,6 +47,12 @@ class Fickle(CloudClient):
 
     def retire(self) -> None:
         self.retired += 1
+
+    def finish(self) -> None:
+        self.finished = True
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @pytest.fixture
@@ -136,6 +143,28 @@ def test_it_counts_its_openings_and_measures_the_link(client: Fickle) -> None:
         client.error = None
         ask(replica)
     replica.close()
+
+
+def test_whoever_wants_to_know_is_told_of_each_opening(client: Fickle) -> None:
+    told: list[int] = []
+    replica = Replica(client, lambda: told.append(replica.opened))
+    ask(replica)
+    assert told == []
+    fail(replica, client, CloudUnavailable("gone"))
+    fail(replica, client, CloudUnavailable("gone"))
+    assert told == [1]
+    replica.close()
+
+
+def test_a_retired_one_ends_its_probing_and_lets_its_client_finish(client: Fickle) -> None:
+    replica = Replica(client)
+    fail(replica, client, CloudUnavailable("gone"))
+    replica.retire()
+    assert (client.finished, client.closed) == (True, False)
+    for thread in threading.enumerate():
+        if thread.name == "cloud-probe":
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
 
 
 def test_only_one_thread_probes_and_it_ends_with_the_replica(client: Fickle) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitwire import tokens as tokens_module
+from splitwire import renewal as renewal_module
 from splitwire.errors import ConfigError
 from splitwire.tokens import MIN_CHARS, Tokens, load_tokens
 
@@ -19,7 +19,7 @@ tokens_of = st.text(string.ascii_letters + string.digits + "-._~+/", min_size=MI
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are looked at whenever they are used."""
-    monkeypatch.setattr(tokens_module, "_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(renewal_module, "_CHECK_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_changed_file_is_read_again(file: Path, caplog: pytest.LogCaptureFixtu
 
 def test_a_file_is_looked_at_no_more_than_once_a_second(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("splitwire.tokens.time.monotonic", lambda: now)
+    monkeypatch.setattr("splitwire.renewal.time.monotonic", lambda: now)
     tokens = Tokens.read(file)
     file.write_text(f"{NEW}\n# another size")
     now += 0.9

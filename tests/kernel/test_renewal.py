@@ -1,0 +1,67 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from splitwire import renewal as module
+from splitwire.errors import ConfigError
+from splitwire.renewal import Renewed
+
+_log = logging.getLogger(__name__)
+
+
+class Pair:
+    """Two files whose texts must be equal, and how often they were read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = [folder / "one", folder / "other"]
+        self.reads = 0
+
+    def write(self, text: str, *which: int) -> None:
+        for index in which or (0, 1):
+            self.paths[index].write_text(text)
+
+    def load(self) -> str:
+        self.reads += 1
+        one, other = (path.read_text() for path in self.paths)
+        if one != other:
+            raise ConfigError("they differ")
+        return one
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
+    monkeypatch.setattr(module, "_CHECK_SECONDS", 0.0)
+    made = Pair(tmp_path)
+    made.write("a")
+    return made
+
+
+def test_files_are_read_when_one_has_changed_and_only_then(pair: Pair) -> None:
+    renewed = Renewed(pair.load, pair.paths, what="texts", log=_log)
+    assert [renewed.current for _ in range(3)] == ["a"] * 3
+    assert pair.reads == 1
+    pair.write("long")
+    assert [renewed.current for _ in range(3)] == ["long"] * 3
+    assert pair.reads == 2
+
+
+def test_what_cannot_be_used_is_logged_once_for_each_change(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    renewed = Renewed(pair.load, pair.paths, what="texts", log=_log)
+    pair.write("long", 0)
+    assert [renewed.current for _ in range(3)] == ["a"] * 3
+    pair.write("long", 1)
+    assert renewed.current == "long"
+    assert [record.message for record in caplog.records] == [
+        "they differ; the texts that were read before stay in use",
+        f"texts read again from {pair.paths[0]}, {pair.paths[1]}",
+    ]
+
+
+def test_at_first_they_must_be_good(pair: Pair) -> None:
+    pair.write("long", 0)
+    with pytest.raises(ConfigError, match="they differ"):
+        Renewed(pair.load, pair.paths, what="texts", log=_log)
