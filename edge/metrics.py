@@ -1,6 +1,6 @@
 """What the edge counts, and how Prometheus reads it: docs/operations.md says what each metric means."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from typing import TypeAlias
 
