@@ -157,14 +157,14 @@ def test_whoever_wants_to_know_is_told_of_each_opening(client: Fickle) -> None:
 
 
 def test_a_retired_one_ends_its_probing_and_lets_its_client_finish(client: Fickle) -> None:
+    others = set(threading.enumerate())
     replica = Replica(client)
     fail(replica, client, CloudUnavailable("gone"))
+    (probing,) = set(threading.enumerate()) - others
     replica.retire()
     assert (client.finished, client.closed) == (True, False)
-    for thread in threading.enumerate():
-        if thread.name == "cloud-probe":
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
+    probing.join(PATIENCE)
+    assert not probing.is_alive()
 
 
 def test_only_one_thread_probes_and_it_ends_with_the_replica(client: Fickle) -> None:
