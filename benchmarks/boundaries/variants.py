@@ -23,10 +23,6 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
         "calibrated scales": (),
         "learned scales": ("--ranges", "learned"),
     },
-    "keep 1, bits 2": {
-        "calibrated scales": (),
-        "learned scales": ("--ranges", "learned"),
-    },
 }
 
 
