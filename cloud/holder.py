@@ -79,12 +79,10 @@ class Holder:
         async with self._reloading:
             try:
                 result = await self._renew()
-            except SplitwireError as error:
+            except Exception as error:  # whatever it is, what was served still is
                 result = "refused"
-                _log.error("not reloaded: %s; %s goes on being served", error, self._current)
-            except Exception:
-                result = "refused"
-                _log.exception("not reloaded; %s goes on being served", self._current)
+                cause = None if isinstance(error, SplitwireError) else error
+                _log.error("not reloaded: %s; %s goes on being served", error, self._current, exc_info=cause)
             self._note(result)
 
     def end_reloads(self) -> None:

@@ -95,11 +95,11 @@ def _add_classify(
         ] = config.deadline_ms,
     ) -> JSONResponse:
         """Classify one image. The response says where the milliseconds and the bytes went."""
-        count = _predictions(top_k, holder.current)
         with arrivals.begin() as arrival:
             image = await read_image(request, config.max_image_bytes, arrival)
             deadline = time.monotonic() + x_deadline_ms / 1000
             held = holder.current
+            count = _predictions(top_k, held)
             with held.use(), admission.enter(deadline):
                 job = partial(held.pipeline.classify, image, top_k=count, deadline=deadline)
                 classification = await admission.run(job, deadline)

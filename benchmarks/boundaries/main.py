@@ -6,17 +6,12 @@ python -m benchmarks.boundaries --data data --out benchmarks/results
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from benchmarks.boundaries.base import Bases
-from benchmarks.boundaries.placements import beside_original, placements
-from benchmarks.boundaries.variants import format_variants, variants
+from benchmarks.boundaries.grids import Recipe, bases, placements, train, variants
+from benchmarks.boundaries.tables import beside_original, format_variants
 from benchmarks.environment import Environment
 from benchmarks.results import write_results
-from splitwire.errors import SplitwireError
 from trainer.sweep.picture import draw_sweep
 from trainer.sweep.summary import Spread, format_table, summarize
 
@@ -28,37 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     environment = Environment.read("benchmarks.boundaries", arguments)
     print(f"{environment}\n", flush=True)
-    bases = Bases(options.data, options.runs, options.width, options.base_epochs, options.jobs)
-    try:
-        found = bases.train(options.seed)
-        print(f"\nwithout boundaries: {Spread.of(found).format(2, factor=100)} %\n", flush=True)
-        parts = [_PARTS[part](bases, options) for part in _PARTS if part in options.parts]
-    except SplitwireError as error:
-        print(f"benchmarks.boundaries: error: {error}", file=sys.stderr)
-        return 2
+    recipe = Recipe(
+        options.data, options.runs, options.width, options.base_epochs, options.epochs, options.seed
+    )
+    found = {grid.__name__: train(grid(recipe), options.jobs) for grid in (bases, placements, variants)}
+    accuracy = Spread.of([result.accuracy for result in found["bases"]]).format(2, factor=100)
+    print(f"\nwithout boundaries: {accuracy} %\n")
+    cuts = summarize(found["placements"])
+    print(f"{format_table(cuts)}\n\n{beside_original(found['placements'])}\n")
+    print(format_variants(found["variants"]))
     if options.out:
-        records = [{"record": "base", "accuracy": accuracy} for accuracy in found]
-        write_results(options.out / "boundaries.jsonl", environment, [*records, *chain(*parts)])
+        records = (
+            {"record": grid, **result.to_json()} for grid, results in found.items() for result in results
+        )
+        write_results(options.out / "boundaries.jsonl", environment, records)
+        draw_sweep(cuts, options.out / "placements.png")
     return 0
-
-
-def _placements(bases: Bases, options: argparse.Namespace) -> list[dict[str, Any]]:
-    cuts = placements(bases, options.seed, options.epochs)
-    summaries = summarize(cuts)
-    print(f"{format_table(summaries)}\n\n{beside_original(summaries)}\n", flush=True)
-    if options.out:
-        draw_sweep(summaries, options.out / "placements.png")
-    return [{"record": "cut", **cut.to_json()} for cut in cuts]
-
-
-def _variants(bases: Bases, options: argparse.Namespace) -> list[dict[str, Any]]:
-    ways = variants(bases, options.seed, options.epochs)
-    print(format_variants(ways), flush=True)
-    return [{"record": "variant", **asdict(way)} for way in ways]
-
-
-#: What is trained beyond the bases, in this order: the second compares with a cut of the first.
-_PARTS = {"placements": _placements, "variants": _variants}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +64,5 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where trainings lie (default: %(default)s)",
     )
-    add("--parts", nargs="+", choices=_PARTS, default=list(_PARTS), help="(default: all)")
     add("--out", type=Path, metavar="DIR", help="where results and pictures go")
     return parser

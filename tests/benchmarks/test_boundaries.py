@@ -2,115 +2,96 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.boundaries.base import Bases, TrainingFailed, run_trainings
-from benchmarks.boundaries.placements import ORIGINAL, beside_original, sweep_command
-from benchmarks.boundaries.variants import VARIANTS, Measured, format_variants, variant_command
+from benchmarks.boundaries.grids import VARIANTS, Recipe, bases, placements, train, variants
+from benchmarks.boundaries.tables import ORIGINAL, beside_original, format_variants
 from trainer.config import TrainConfig
-from trainer.options import config_from, make_parser
-from trainer.sweep.grid import grid_from
+from trainer.sweep.cell import Cell, Value
+from trainer.sweep.grid import Training, make_grid
 from trainer.sweep.results import Result
-from trainer.sweep.summary import summarize
 
 
 @pytest.fixture
-def bases(tmp_path: Path) -> Bases:
-    return Bases(data=tmp_path, runs=tmp_path / "runs", width=0.25, epochs=4, jobs=2)
+def recipe(tmp_path: Path) -> Recipe:
+    return Recipe(data=tmp_path, runs=tmp_path / "runs", width=0.25, base_epochs=4, epochs=2, seeds=(0, 1))
 
 
-def config(arguments: list[str]) -> TrainConfig:
-    return config_from(make_parser().parse_args(arguments))
+def cells(trainings: list[Training]) -> tuple[Cell, ...]:
+    return make_grid("test", trainings, 1).cells
 
 
 def crossing(config: TrainConfig) -> set[tuple[float, int]]:
     return {(link.keep, link.bits) for link in (config.uplink, config.downlink)}
 
 
-def test_a_base_has_no_boundaries(bases: Bases) -> None:
-    base = config(bases.command(1))
-    assert (base.seed, base.epochs, base.width) == (1, 4, 0.25)
-    assert crossing(base) == {(1.0, 32)}
+def test_a_base_has_no_boundaries(recipe: Recipe) -> None:
+    found = [cell.config for cell in cells(bases(recipe))]
+    assert [(config.seed, config.epochs, config.width) for config in found] == [(0, 4, 0.25), (1, 4, 0.25)]
+    assert [crossing(config) for config in found] == [{(1.0, 32)}] * 2
 
 
-def test_what_was_begun_is_resumed(bases: Bases) -> None:
-    bases.folder(0).mkdir(parents=True)
-    assert "--resume" not in bases.command(0)
-    (bases.folder(0) / "checkpoint.pt").touch()
-    assert bases.command(0)[-1] == "--resume"
-    assert "--resume" not in bases.command(1)
+def test_whatever_has_boundaries_begins_with_the_base_of_its_seed(recipe: Recipe) -> None:
+    out = make_grid("test", bases(recipe), 1).out
+    weights = {cell.config.seed: str(out / cell.name / "checkpoint.pt") for cell in cells(bases(recipe))}
+    for cell in (*cells(placements(recipe)), *cells(variants(recipe))):
+        assert cell.sources["weights"] == weights[cell.config.seed]
+        assert (cell.config.epochs, cell.config.width) == (2, 0.25)
 
 
-def test_a_training_that_fails_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(TrainingFailed, match="the same command again continues"):
-        run_trainings([["--edge-front", "0", "--edge-back", "1"], ["--version"]], 2)
-    assert "error" in capfd.readouterr().err
+def test_nine_cuts_of_each_seed_differ_in_their_plan_alone(recipe: Recipe) -> None:
+    found = [cell.config for cell in cells(placements(recipe))]
+    plans = {(config.seed, config.plan.front, config.plan.back) for config in found}
+    assert plans == {(seed, *cut) for seed in recipe.seeds for cut in ORIGINAL}
+    assert len(found) == 18
+    assert {frozenset(crossing(config)) for config in found} == {frozenset({(0.1, 8)})}
 
 
-def test_nine_cuts_differ_in_their_plan_alone(bases: Bases) -> None:
-    weights = bases.folder(1) / "checkpoint.pt"
-    grid = grid_from(sweep_command(bases, 1, epochs=2)[1:])
-    assert {(cell.config.plan.front, cell.config.plan.back) for cell in grid.cells} == ORIGINAL.keys()
-    for cell in grid.cells:
-        assert (cell.config.seed, cell.config.epochs, cell.config.width) == (1, 2, 0.25)
-        assert crossing(cell.config) == {(0.1, 8)}
-        assert cell.sources["weights"] == str(weights)
+def test_variants_are_one_cut_and_what_they_are_called(recipe: Recipe) -> None:
+    for cell in cells(variants(recipe)):
+        config, name = cell.config, str(cell.values["variant"])
+        assert cell.values["crossing"] == f"--keep {config.uplink.keep:g} --bits {config.uplink.bits}"
+        assert (config.plan.front, config.plan.back, len(crossing(config))) == (3, 1, 1)
+        assert (config.uplink.ranges == "learned") == ("learned" in name)
+        bits = config.uplink.gradient_bits
+        assert name.startswith("gradients of") == (config.uplink.keep == 0.1)
+        assert bits is None or name == f"gradients of {bits} bits"
 
 
-def test_variants_of_a_group_are_one_training_but_for_what_they_are_called_by(bases: Bases) -> None:
-    found = {
-        (group, variant): config(variant_command(bases, group, variant, 1, epochs=2))
-        for group, names in VARIANTS.items()
-        for variant in names
-    }
-    assert len({str(config) for config in found.values()}) == len(found)
-    for (group, variant), each in found.items():
-        assert f"keep {each.uplink.keep:g}, bits {each.uplink.bits}" == group
-        assert (each.seed, each.epochs, len(crossing(each))) == (1, 2, 1)
-        assert ("learned" in variant) == (each.uplink.ranges == "learned")
-        assert (each.uplink.gradient_bits or "float32") in (8, 4, "float32")
+def test_a_training_that_cannot_be_is_said(recipe: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        train([({"seed": 0}, ("--edge-front=20", "--edge-back=1"))], 1)
+    assert ended.value.code == 2
+    assert "benchmarks.boundaries: error: seed 0: " in capsys.readouterr().err
+    assert not recipe.runs.exists()
 
 
-def test_what_crosses_a_cut_by_default_is_trained_once(bases: Bases) -> None:
-    grid = grid_from(sweep_command(bases, 1, epochs=2)[1:])
-    cell = next(cell for cell in grid.cells if (cell.config.plan.front, cell.config.plan.back) == (3, 1))
-    again = variant_command(bases, "keep 0.1, bits 8", "gradients of float32", 1, epochs=2)
-    assert config(again) == cell.config
-    cut = bases.runs / "seed-1" / cell.name
-    assert again[again.index("--out") + 1] != str(cut)
-    (cut / "bundle").mkdir(parents=True)
-    (cut / "bundle" / "manifest.json").touch()
-    again = variant_command(bases, "keep 0.1, bits 8", "gradients of float32", 1, epochs=2)
-    assert again[again.index("--out") + 1] == str(cut)
-
-
-def result(front: int, back: int, seed: int) -> Result:
-    return Result(
-        cell="",
-        axes={"edge-front": front, "edge-back": back, "seed": seed},
-        accuracy=0.7 + front / 100 + back / 1000 + seed / 50,
-        uplink_bytes=1000.0 / front,
-        uplink_bytes_p95=0,
-        downlink_bytes=50.0 * back,
-        downlink_bytes_p95=0,
-        seconds=0,
-        config={},
-    )
+def result(axes: dict[str, Value], accuracy: float, uplink: float = 0.0, downlink: float = 0.0) -> Result:
+    return Result("", axes, accuracy, uplink, uplink, downlink, downlink, seconds=0.0, config={})
 
 
 def test_the_table_has_every_cut_beside_the_original() -> None:
-    table = beside_original(summarize(result(*cut, seed) for seed in (0, 1) for cut in reversed(ORIGINAL)))
-    lines = table.splitlines()
+    results = [
+        result(
+            {"edge-front": front, "edge-back": back, "seed": seed},
+            0.7 + front / 100 + back / 1000 + seed / 50,
+            1000.0 / front,
+            50.0 * back,
+        )
+        for seed in (0, 1)
+        for front, back in reversed(ORIGINAL)
+    ]
+    lines = beside_original(results).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["front 1", "front 2", "front 3"]
     assert lines[3].split("|")[4].strip() == "73.30 ± 1.41, 500 + 150 B (91.72)"
 
 
-def test_variants_are_compared_with_their_groups_first() -> None:
-    measured = [
-        Measured(group, name, seed, 0.8 + 0.01 * i + 0.02 * seed, 300.0)
-        for group, names in VARIANTS.items()
-        for i, name in enumerate(names)
+def test_variants_are_compared_with_the_first_of_the_same_crossing() -> None:
+    results = [
+        result({"crossing": " ".join(words), "variant": name, "seed": seed}, 0.8 + 0.01 * i + 0.02 * seed)
+        for words, ways in VARIANTS.items()
+        for i, name in enumerate(ways)
         for seed in (0, 1)
     ]
-    rows = [line.split() for line in format_variants(measured).splitlines() if "±" in line]
-    assert rows[0] == ["gradients", "of", "float32", "81.00", "±", "1.41", "+0.00", "300", "±", "0"]
-    differences = [row[-4] for row in rows]
-    assert differences == ["+0.00", "+1.00", "+2.00", "+0.00", "+1.00"]
+    last = format_variants(results).splitlines()[-3:]
+    assert last[0].startswith("gradients of 8 bits - gradients of float32: +1.00 ± 0.00 points")
+    assert last[1].startswith("gradients of 4 bits - gradients of float32: +2.00 ± 0.00 points")
+    assert last[2].startswith("learned scales - calibrated scales: +1.00 ± 0.00 points")

@@ -12,7 +12,7 @@ import pytest
 
 from splitwire.bundle import Bundle
 from tests.e2e.processes import PATIENCE, ROOT
-from tests.e2e.training import ENVIRONMENT, finish, make_photos, metrics, wait_until
+from tests.e2e.training import ENVIRONMENT, finish, make_photos, metrics, run_to_end, wait_until
 
 
 def command(comparison: str, *words: str | Path) -> list[str]:
@@ -20,14 +20,7 @@ def command(comparison: str, *words: str | Path) -> list[str]:
 
 
 def report(comparison: str, *words: str | Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command(comparison, *words),
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=10 * PATIENCE,
-    )
+    return run_to_end(command(comparison, *words), trainings=2)
 
 
 def rows(out: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 
 from splitwire.bundle import Bundle
 from tests.e2e.processes import PATIENCE, ROOT
-from tests.e2e.training import ENVIRONMENT, make_photos, metrics, wait_until
+from tests.e2e.training import ENVIRONMENT, make_photos, metrics, run_to_end, wait_until
 
 CELLS = ("edge-back-1_seed-0", "edge-back-1_seed-1")
 AXES = ("--edge-back", "1", "--seed", "0", "1")
@@ -23,14 +23,7 @@ def command(axes: tuple[str, ...], *common: str | Path) -> list[str]:
 
 
 def sweep(axes: tuple[str, ...], *common: str | Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command(axes, *common),
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=5 * PATIENCE,
-    )
+    return run_to_end(command(axes, *common))
 
 
 def rows(out: Path) -> list[dict[str, Any]]:

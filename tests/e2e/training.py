@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.e2e.processes import PATIENCE, ROOT
 
-__all__ = ["ENVIRONMENT", "GRAPHS", "command", "finish", "make_photos", "metrics", "wait_until"]
+__all__ = ["ENVIRONMENT", "GRAPHS", "command", "finish", "make_photos", "metrics", "run_to_end", "wait_until"]
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
@@ -26,8 +26,15 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def finish(*arguments: str | Path, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
+    return run_to_end(command(*arguments), cwd=cwd)
+
+
+def run_to_end(
+    words: Sequence[str], *, trainings: int = 1, cwd: Path = ROOT
+) -> "subprocess.CompletedProcess[str]":
+    """trainings: how many it does one after another, for each of which there is time."""
     return subprocess.run(
-        command(*arguments), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=5 * PATIENCE
+        words, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=5 * PATIENCE * trainings
     )
 
 

@@ -1,9 +1,10 @@
 """A real gRPC server whose answers a test writes: for what a well-behaved cloud never does."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -11,7 +12,9 @@ import grpc
 from protos import splitwire_pb2 as pb
 from protos.splitwire_pb2_grpc import SplitInferenceServicer, add_SplitInferenceServicer_to_server
 
-__all__ = ["Script", "ScriptedCloud", "echo", "scripted_cloud"]
+__all__ = ["Paused", "Script", "ScriptedCloud", "echo", "scripted_cloud"]
+
+_PATIENCE = 60.0
 
 #: One whole stream: requests in, replies out.
 Script = Callable[[Iterator[pb.ForwardRequest]], Iterator[pb.ForwardReply]]
@@ -29,6 +32,20 @@ class ScriptedCloud:
 
 def echo(request: pb.ForwardRequest) -> pb.ForwardReply:
     return pb.ForwardReply(id=request.id, frame=request.frame, timings=pb.Timings(queue_us=1500))
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A script that answers when it may. asked: a request is there. may_answer: to be set by the test."""
+
+    asked: threading.Event = field(default_factory=threading.Event)
+    may_answer: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, requests: Iterator[pb.ForwardRequest]) -> Iterator[pb.ForwardReply]:
+        for request in requests:
+            self.asked.set()
+            self.may_answer.wait(_PATIENCE)
+            yield echo(request)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from splitwire.packing import Packing
 from splitwire.plan import BoundarySpec
 from splitwire.trace import CURRENT, Trace
 from tests.cloud.serving import make_symbols, serving
-from tests.edge.scripted import Script, echo, scripted_cloud
+from tests.edge.scripted import Paused, Script, echo, scripted_cloud
 
 DIGEST = b"12345678"
 BOUNDARY = BoundarySpec((4,), keep=1.0, bits=8, zero=0)
@@ -305,21 +305,14 @@ def test_closing_fails_who_waits_and_leaves_no_thread() -> None:
 
 
 def test_a_finished_client_answers_what_it_took_and_takes_no_more() -> None:
-    asked, may_answer = threading.Event(), threading.Event()
-
-    def slow(requests: Iterator[pb.ForwardRequest]) -> Iterator[pb.ForwardReply]:
-        for request in requests:
-            asked.set()
-            may_answer.wait(PATIENCE)
-            yield echo(request)
-
-    with scripted_cloud(slow) as cloud, client_of(cloud.target) as client, ThreadPoolExecutor(1) as caller:
+    script = Paused()
+    with scripted_cloud(script) as cloud, client_of(cloud.target) as client, ThreadPoolExecutor(1) as caller:
         answer = caller.submit(client.forward, frame_of(b"first"), soon())
-        assert asked.wait(PATIENCE)
+        assert script.asked.wait(PATIENCE)
         client.finish()
         with pytest.raises(CloudUnavailable, match="is not asked any more"):
             client.forward(frame_of(b"second"), soon())
-        may_answer.set()
+        script.may_answer.set()
         assert answer.result(PATIENCE).frame.payload == b"first"
 
 

@@ -1,4 +1,3 @@
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +7,7 @@ import pytest
 from edge.connection import Connection
 from protos import splitwire_pb2 as pb
 from splitwire.errors import CloudUnavailable
-from tests.edge.scripted import echo, scripted_cloud
+from tests.edge.scripted import Paused, echo, scripted_cloud
 
 PATIENCE = 60.0
 
@@ -18,23 +17,16 @@ def soon() -> float:
 
 
 def test_a_retired_connection_answers_what_it_took_and_takes_no_more() -> None:
-    asked, may_answer = threading.Event(), threading.Event()
-
-    def slow(requests: Iterator[pb.ForwardRequest]) -> Iterator[pb.ForwardReply]:
-        for request in requests:
-            asked.set()
-            may_answer.wait(PATIENCE)
-            yield echo(request)
-
-    with scripted_cloud(slow) as cloud, ThreadPoolExecutor(1) as caller:
+    script = Paused()
+    with scripted_cloud(script) as cloud, ThreadPoolExecutor(1) as caller:
         connection = Connection(cloud.target, max_message_bytes=4096)
         answer = caller.submit(connection.exchange, pb.ForwardRequest(id=1), soon())
-        assert asked.wait(PATIENCE)
+        assert script.asked.wait(PATIENCE)
         connection.retire()
         assert connection.broken
         with pytest.raises(CloudUnavailable, match="going away"):
             connection.exchange(pb.ForwardRequest(id=2), soon())
-        may_answer.set()
+        script.may_answer.set()
         assert answer.result(PATIENCE).id == 1
 
 

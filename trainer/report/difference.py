@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from trainer.sweep.cell import Value
 from trainer.sweep.results import Result
 from trainer.sweep.summary import Spread
 
@@ -14,11 +13,12 @@ def paired_differences(results: Iterable[Result], first: str, second: str) -> li
 
     Trainings of one seed see the same images in the same order, so their difference varies less than theirs.
     """
-    of_variant: dict[Value, dict[Value, float]] = {first: {}, second: {}}
-    for result in results:
-        of_variant[result.axes["variant"]][result.axes["seed"]] = result.accuracy
-    held = of_variant[second]
-    return [accuracy - held[seed] for seed, accuracy in of_variant[first].items() if seed in held]
+    accuracy = {(result.axes["variant"], result.axes["seed"]): result.accuracy for result in results}
+    return [
+        value - accuracy[second, seed]
+        for (variant, seed), value in accuracy.items()
+        if variant == first and (second, seed) in accuracy
+    ]
 
 
 def describe_difference(results: Iterable[Result], first: str, second: str) -> str:
