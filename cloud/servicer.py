@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TypeAlias
 
 import grpc
@@ -15,6 +16,7 @@ from cloud.observer import Observation, Observer
 from cloud.stream import Context, Stream
 from protos import splitwire_pb2 as pb
 from protos.convert import frame_from_message, frame_to_message
+from protos.digest import stream_digest
 from protos.splitwire_pb2_grpc import SplitInferenceServicer
 from protos.status import status_from_error
 from splitwire.errors import CloudBusy, CloudUnavailable
@@ -53,7 +55,7 @@ class Servicer(SplitInferenceServicer):
             with self._observer.request(request, arrived_ns) as seen:
                 if self._draining:
                     raise CloudUnavailable(_DRAINING)
-                return await self._compute(request, arrived_ns, seen)
+                return await self._compute(request, request.bundle_digest, arrived_ns, seen)
         except Exception as error:
             pushback = _PUSHBACK if isinstance(error, CloudBusy) else ()
             await context.abort(*_refusal(request, error), trailing_metadata=pushback)
@@ -63,7 +65,8 @@ class Servicer(SplitInferenceServicer):
     ) -> None:
         self._enter_call()
         if not self._draining:
-            await self._serve(Stream(context, self._answer), context)
+            answer = partial(self._answer, stream_digest=stream_digest(context.invocation_metadata() or ()))
+            await self._serve(Stream(context, answer), context)
         if self._draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, _DRAINING)
 
@@ -111,18 +114,21 @@ class Servicer(SplitInferenceServicer):
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    async def _answer(self, request: pb.ForwardRequest, arrived_ns: int) -> pb.ForwardReply:
+    async def _answer(
+        self, request: pb.ForwardRequest, arrived_ns: int, *, stream_digest: bytes
+    ) -> pb.ForwardReply:
+        digest = request.bundle_digest or stream_digest
         try:
             with self._observer.request(request, arrived_ns) as seen:
-                return await self._compute(request, arrived_ns, seen)
+                return await self._compute(request, digest, arrived_ns, seen)
         except Exception as error:
             status, message = _refusal(request, error)
             return pb.ForwardReply(id=request.id, error=pb.Error(code=status.value[0], message=message))
 
     async def _compute(
-        self, request: pb.ForwardRequest, arrived_ns: int, seen: Observation
+        self, request: pb.ForwardRequest, digest: bytes, arrived_ns: int, seen: Observation
     ) -> pb.ForwardReply:
-        held = self._holder.find(request.bundle_digest)
+        held = self._holder.find(digest)
         expires_ns = arrived_ns + request.timeout_ms * 1_000_000 if request.timeout_ms else None
         frame = frame_from_message(request.frame, held.uplink)
         computed = await held.body.forward(frame, arrived_ns=arrived_ns, expires_ns=expires_ns)

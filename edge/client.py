@@ -1,6 +1,5 @@
 """The edge's view of the cloud: a frame there, a frame back, or a typed error by the deadline."""
 
-import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ _T = TypeVar("_T")
 #: gRPC's length-prefix before every message: one byte of flags, four of length.
 _MESSAGE_PREFIX = 5
 
-#: What a message may hold beside its payload: shape, digest, timings, or an error's text.
+#: What a message may hold beside its payload: shape, trace, timings, or an error's text.
 _ENVELOPE_BYTES = 16 << 10
 
 
@@ -75,7 +74,6 @@ class CloudClient:
         self._downlink = downlink
         largest = max(max_payload_bytes(boundary, 1) for boundary in (uplink, downlink))
         self._max_message_bytes = largest + _ENVELOPE_BYTES
-        self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._closed = False
@@ -146,7 +144,7 @@ class CloudClient:
             if self._closed:
                 raise CloudUnavailable(f"the cloud at {self.target} is not asked any more")
             self._connection = Connection(
-                self.target, max_message_bytes=self._max_message_bytes, access=self._access
+                self.target, self._digest, max_message_bytes=self._max_message_bytes, access=self._access
             )
             return self._connection, True
 
@@ -170,8 +168,6 @@ class CloudClient:
         if remaining_ms < 1:
             raise DeadlineExceeded("the deadline passed before the cloud was asked")
         return pb.ForwardRequest(
-            bundle_digest=self._digest,
-            id=next(self._ids),
             frame=frame_to_message(frame, self._uplink),
             timeout_ms=remaining_ms,
             trace=trace_to_message(CURRENT.get()),

@@ -19,7 +19,9 @@ from queue import Empty, SimpleQueue
 import grpc
 
 from edge.access import PLAIN, CloudAccess
+from edge.mailboxes import Mailboxes
 from protos import splitwire_pb2 as pb
+from protos.digest import stream_metadata
 from protos.splitwire_pb2_grpc import SplitInferenceStub
 from splitwire.errors import CloudError, CloudRefused, CloudUnavailable, DeadlineExceeded
 
@@ -51,10 +53,13 @@ _DELIVERED = object()
 class Connection:
     """Sends requests over one long-lived stream, and hands each reply to the caller with its id.
 
-    target: HOST:PORT. max_message_bytes: most bytes of one message, either way. access: how it is reached.
+    target: HOST:PORT. digest: of the bundle that all its requests are for, so that none has to say so.
+    max_message_bytes: most bytes of one message, either way. access: how it is reached.
     """
 
-    def __init__(self, target: str, *, max_message_bytes: int, access: CloudAccess = PLAIN) -> None:
+    def __init__(
+        self, target: str, digest: bytes, *, max_message_bytes: int, access: CloudAccess = PLAIN
+    ) -> None:
         limits = (
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
@@ -64,14 +69,15 @@ class Connection:
         self._access = access
         self._broken: CloudError | None = None
         self._established = False
-        self._waiting: dict[int, SimpleQueue[pb.ForwardReply | CloudError]] = {}
+        self._mailboxes: Mailboxes[pb.ForwardReply | CloudError] = Mailboxes()
         self._outbox: SimpleQueue[pb.ForwardRequest | None] = SimpleQueue()
         self._channel = access.open(target, _OPTIONS + limits)
         self._stub = SplitInferenceStub(self._channel)
         # Beside the stream, so that no request waits for it: its answer tells that someone is there.
         greeting = self._stub.Describe.future(pb.DescribeRequest(), metadata=access.metadata())
         greeting.add_done_callback(self._note_greeting)
-        self._stream = self._open_stream()(self._requests(), metadata=access.metadata())
+        metadata = access.metadata() + stream_metadata(digest)
+        self._stream = self._open_stream()(self._requests(), metadata=metadata)
         threading.Thread(target=self._read, name="cloud-reader", daemon=True).start()
 
     @property
@@ -80,25 +86,23 @@ class Connection:
         return self._broken is not None
 
     def exchange(self, request: pb.ForwardRequest, deadline: float) -> pb.ForwardReply:
-        """Send, and wait for the reply with the same id. `deadline` is a `time.monotonic()` value.
+        """Send, with an id of its own, and wait for the reply. `deadline` is a `time.monotonic()` value.
 
         Raises:
             CloudUnavailable: no connection within the deadline, or it broke before the reply.
             CloudRefused: the cloud does not accept what the edge shows.
             DeadlineExceeded: connected, but no reply in time. A later one is dropped.
         """
-        mailbox: SimpleQueue[pb.ForwardReply | CloudError] = SimpleQueue()
         with self._lock:
             if self._broken is not None:
                 raise _again(self._broken)
-            self._waiting[request.id] = mailbox
+            request.id, mailbox = self._mailboxes.open()
         self._outbox.put(request)
         try:
             answer = mailbox.get(timeout=max(0.0, deadline - time.monotonic()))
         except Empty:
+            self._mailboxes.give_up(request.id, mailbox)
             raise self._give_up() from None
-        finally:
-            self._waiting.pop(request.id, None)
         if isinstance(answer, CloudError):
             raise answer
         return answer
@@ -137,14 +141,12 @@ class Connection:
     def _deliver(self, message: bytes) -> object:
         """Raises DecodeError for what is no reply: gRPC ends the stream."""
         reply = pb.ForwardReply.FromString(message)
-        mailbox = self._waiting.get(reply.id)
-        if mailbox is not None:
-            mailbox.put(reply)
+        self._mailboxes.deliver(reply.id, reply)
         return _DELIVERED
 
     def _requests(self) -> Iterator[pb.ForwardRequest]:
         while (request := self._outbox.get()) is not None:
-            if request.id in self._waiting:  # otherwise its caller has given up
+            if self._mailboxes.wanted(request.id):
                 yield request
 
     def _read(self) -> None:
@@ -160,10 +162,9 @@ class Connection:
     def _break(self, reason: CloudError, *, fail_waiting: bool = True) -> None:
         with self._lock:
             self._broken = self._broken or reason
-            waiting = list(self._waiting.values()) if fail_waiting else []
         self._outbox.put(None)
-        for mailbox in waiting:
-            mailbox.put(_again(reason))
+        if fail_waiting:
+            self._mailboxes.fail(lambda: _again(reason))
 
     def _note_greeting(self, greeting: "grpc.Future[pb.DescribeReply]") -> None:
         self._established = not greeting.cancelled() and greeting.exception() is None

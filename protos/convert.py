@@ -20,10 +20,10 @@ __all__ = [
 
 
 def frame_to_message(frame: Frame, boundary: BoundarySpec) -> pb.Frame:
-    """What the receiver expects anyway, one row of `boundary` and its bits, is left out."""
+    """What the receiver expects anyway is left out: one row of `boundary`, its bits, and CODED."""
     return pb.Frame(
         shape=() if frame.shape == (1, *boundary.shape) else frame.shape,
-        packing=cast("pb.Packing.ValueType", int(frame.packing)),
+        packing=cast("pb.Packing.ValueType", 0 if frame.packing is Packing.CODED else int(frame.packing)),
         bits=0 if frame.bits == boundary.bits else frame.bits,
         payload=frame.payload,
     )
@@ -38,7 +38,7 @@ def frame_from_message(message: pb.Frame, boundary: BoundarySpec) -> Frame:
         CorruptPayload: the message names a packing that this version does not know.
     """
     try:
-        packing = Packing(message.packing)
+        packing = Packing(message.packing or Packing.CODED)
     except ValueError:
         known = ", ".join(f"{p.value} ({p.name})" for p in Packing)
         raise CorruptPayload(f"the frame names packing {message.packing}, expected one of {known}") from None

@@ -26,6 +26,7 @@ class _Packing:
 class _PackingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Packing.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PACKING_UNSPECIFIED: _Packing.ValueType  # 0
+    """In a frame, as PACKING_CODED: that of the payloads for which two bytes matter."""
     PACKING_DENSE: _Packing.ValueType  # 1
     PACKING_BITMAP: _Packing.ValueType  # 2
     PACKING_ALIGNED: _Packing.ValueType  # 3
@@ -35,6 +36,7 @@ class Packing(_Packing, metaclass=_PackingEnumTypeWrapper):
     """How symbols became bytes."""
 
 PACKING_UNSPECIFIED: Packing.ValueType  # 0
+"""In a frame, as PACKING_CODED: that of the payloads for which two bytes matter."""
 PACKING_DENSE: Packing.ValueType  # 1
 PACKING_BITMAP: Packing.ValueType  # 2
 PACKING_ALIGNED: Packing.ValueType  # 3
@@ -83,9 +85,13 @@ class ForwardRequest(_message.Message):
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     bundle_digest: _builtins.bytes
-    """The first 8 bytes of the SHA-256 of the bundle's manifest.json."""
+    """The first 8 bytes of the SHA-256 of the bundle's manifest.json. On a stream, empty: the one that the
+    metadata splitwire-bundle-bin of its call named.
+    """
     id: _builtins.int
-    """Chosen by the client, repeated in the reply; unique among its stream's unanswered requests."""
+    """Chosen by the client, repeated in the reply; unique among its stream's unanswered requests. The
+    smallest that is free costs least: 0 takes no byte at all, those below 128 two.
+    """
     timeout_ms: _builtins.int
     """How long after its arrival the request may begin its computation, 0 for no limit. A unary
     call's own deadline says the same; a request on a stream has no other.

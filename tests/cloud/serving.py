@@ -19,6 +19,7 @@ from cloud.credentials import Credentials
 from cloud.server import CloudServer
 from protos import splitwire_pb2 as pb
 from protos.convert import frame_to_message
+from protos.digest import stream_metadata
 from protos.splitwire_pb2_grpc import SplitInferenceStub
 from splitwire.address import Address
 from splitwire.bundle import Bundle
@@ -95,11 +96,12 @@ def _channel(target: str, client: grpc.ChannelCredentials | None) -> grpc.Channe
 
 
 class StreamClient:
-    """One ForwardStream, by hand."""
+    """One ForwardStream, by hand. digest: of the bundle that the stream is opened for, if any."""
 
-    def __init__(self, stub: SplitInferenceStub) -> None:
+    def __init__(self, stub: SplitInferenceStub, digest: bytes | None = None) -> None:
         self._outbox: SimpleQueue[pb.ForwardRequest | None] = SimpleQueue()
-        self._call = stub.ForwardStream(iter(self._outbox.get, None), timeout=PATIENCE)
+        metadata = None if digest is None else stream_metadata(digest)
+        self._call = stub.ForwardStream(iter(self._outbox.get, None), timeout=PATIENCE, metadata=metadata)
 
     def send(self, *requests: pb.ForwardRequest) -> None:
         for request in requests:

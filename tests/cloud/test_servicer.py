@@ -54,7 +54,7 @@ def test_a_request_without_a_digest_is_a_failed_precondition(cloud: Serving, tin
 def test_an_empty_frame_is_an_invalid_argument(cloud: Serving, tiny_bundle: Bundle) -> None:
     code, details = _refusal(cloud, pb.ForwardRequest(bundle_digest=tiny_bundle.digest))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "packing 0" in details
+    assert "tables" in details
 
 
 def test_describe_says_what_is_served(cloud: Serving, tiny_bundle: Bundle) -> None:
@@ -80,6 +80,32 @@ def test_a_stream_answers_each_request_with_its_own_result(cloud: Serving, tiny_
         expected = engine.run(make_symbols(tiny_bundle, rows=1 + i % 3, seed=i))
         np.testing.assert_array_equal(_returned(tiny_bundle, reply), expected)
     assert stream.status() == (grpc.StatusCode.OK, "")
+
+
+def test_requests_that_name_no_bundle_are_for_their_streams(cloud: Serving, tiny_bundle: Bundle) -> None:
+    stream = StreamClient(cloud.stub, tiny_bundle.digest)
+    nameless, other = make_request(tiny_bundle, id=1), make_request(tiny_bundle, id=2)
+    nameless.bundle_digest = b""
+    other.bundle_digest = bytes(8)
+    stream.send(nameless, other)
+    replies = {reply.id: reply for reply in (stream.receive(), stream.receive())}
+    assert replies[1].WhichOneof("result") == "frame"
+    assert replies[2].error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    stream.half_close()
+
+
+@pytest.mark.parametrize("named", [b"", bytes(8), bytes(100)])
+def test_a_stream_for_no_bundle_that_is_held_refuses_its_requests(
+    cloud: Serving, tiny_bundle: Bundle, named: bytes
+) -> None:
+    stream = StreamClient(cloud.stub, named)
+    nameless = make_request(tiny_bundle)
+    nameless.bundle_digest = b""
+    stream.send(nameless)
+    error = stream.receive().error
+    assert error.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    assert (named[:16].hex() or "for none") in error.message
+    stream.half_close()
 
 
 def test_an_error_belongs_to_its_request(cloud: Serving, tiny_bundle: Bundle) -> None:

@@ -62,7 +62,7 @@ def test_the_wire_knows_exactly_the_kernels_packings() -> None:
     assert on_the_wire == {packing.name: packing.value for packing in Packing}
 
 
-@pytest.mark.parametrize("packing", [0, max(Packing) + 1, 2**31 - 1, -1])
+@pytest.mark.parametrize("packing", [max(Packing) + 1, 2**31 - 1, -1])
 def test_an_unknown_packing_is_corrupt(packing: int) -> None:
     message = pb.Frame(shape=[1, 4], bits=8, payload=b"1234")
     message.packing = packing  # type: ignore[assignment]
@@ -71,9 +71,16 @@ def test_an_unknown_packing_is_corrupt(packing: int) -> None:
 
 
 def test_an_envelope_is_lean() -> None:
-    frame = frame_to_message(Frame((1, 64, 14, 14), Packing.DENSE, 4, bytes(200)), _BOUNDARY)
-    request = pb.ForwardRequest(bundle_digest=bytes(8), id=1000, frame=frame, timeout_ms=2000)
-    assert request.ByteSize() - len(frame.payload) <= 24
+    frame = frame_to_message(Frame((1, 64, 14, 14), Packing.CODED, 4, bytes(200)), _BOUNDARY)
+    request = pb.ForwardRequest(id=127, frame=frame, timeout_ms=2000)
+    assert request.ByteSize() - len(frame.payload) == 11
+
+
+def test_a_frame_that_says_that_it_is_coded_is_coded() -> None:
+    said = pb.Frame(shape=[1, 4], bits=8, packing=pb.PACKING_CODED, payload=b"1234")
+    left_out = pb.Frame(shape=[1, 4], bits=8, payload=b"1234")
+    coded = Frame((1, 4), Packing.CODED, 8, b"1234")
+    assert frame_from_message(said, _BOUNDARY) == frame_from_message(left_out, _BOUNDARY) == coded
 
 
 def test_what_crosses_of_a_trace_is_what_is_worth_it() -> None:
