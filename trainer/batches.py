@@ -30,7 +30,7 @@ def training_batches(dataset: Dataset, config: TrainConfig, epoch: int) -> Itera
 
 
 def augmentation(dataset: Dataset, config: TrainConfig) -> Augmentation:
-    return Augmentation(dataset.preprocess.size // 8, dataset.flip, config.cutout)
+    return Augmentation(dataset.preprocess.size // 8, dataset.flip, config.cutout, config.crop_area)
 
 
 def steps_per_epoch(dataset: Dataset, config: TrainConfig) -> int:

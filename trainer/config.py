@@ -136,22 +136,29 @@ class Recipe:
     learning_rate: float
     warmup_epochs: int
     width: float
+    crop_area: float = 1.0
     calibration_images: int = 2048
 
 
 _CIFAR = Recipe(epochs=200, batch_size=1024, learning_rate=0.4, warmup_epochs=20, width=1.0)
 
 #: Some thousand photos of kinds that look alike: meant to begin with published weights.
-_FINE_GRAINED = Recipe(epochs=60, batch_size=32, learning_rate=0.01, warmup_epochs=2, width=1.0)
+_FINE_GRAINED = Recipe(
+    epochs=60, batch_size=32, learning_rate=0.01, warmup_epochs=2, width=1.0, crop_area=0.25
+)
 
 #: cifar10: of the experiment this project began with. digits: a minute on one core.
 RECIPES = {
     "cifar10": _CIFAR,
     "cifar100": _CIFAR,
-    "folder": Recipe(epochs=90, batch_size=128, learning_rate=0.05, warmup_epochs=5, width=1.0),
+    "folder": Recipe(
+        epochs=90, batch_size=128, learning_rate=0.05, warmup_epochs=5, width=1.0, crop_area=0.25
+    ),
     "cub200": _FINE_GRAINED,
     "cars196": _FINE_GRAINED,
-    "food101": Recipe(epochs=30, batch_size=128, learning_rate=0.05, warmup_epochs=2, width=1.0),
+    "food101": Recipe(
+        epochs=30, batch_size=128, learning_rate=0.05, warmup_epochs=2, width=1.0, crop_area=0.25
+    ),
     "digits": Recipe(
         epochs=7, batch_size=32, learning_rate=0.03, warmup_epochs=1, width=0.25, calibration_images=256
     ),
@@ -184,6 +191,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     dropout: float = 0.2
     cutout: int = 0
+    crop_area: float = 1.0
     distill_weight: float = 0.0
     temperature: float = 2.0
     rate_weight: float = 0.0
@@ -217,6 +225,7 @@ class TrainConfig:
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
         _require(self.cutout >= 0, "cutout", "at least 0", self.cutout)
+        _require(0 < self.crop_area <= 1, "crop-area", "above 0 and at most 1", self.crop_area)
         _require(
             0 <= self.warmup_epochs <= self.epochs, "warmup_epochs", "from 0 to epochs", self.warmup_epochs
         )

@@ -32,6 +32,14 @@ def test_no_two_epochs_or_steps_have_the_same_seed() -> None:
         assert len(set(steps)) == len(steps)
 
 
+def test_a_crop_area_crops() -> None:
+    plain, cropped = (
+        next(training_batches(DATASET, make_config(crop_area=area), 0))[0] for area in (1.0, 0.3)
+    )
+    assert plain.shape == cropped.shape
+    assert not torch.equal(plain, cropped)
+
+
 def test_cutout_blackens_a_part_of_images() -> None:
     plain, cut = (next(training_batches(DATASET, make_config(cutout=pixels), 0))[0] for pixels in (0, 4))
     black = torch.from_numpy(DATASET.preprocess.normalize(np.zeros((1, SIZE, SIZE, 3), np.uint8)))
