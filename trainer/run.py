@@ -1,5 +1,6 @@
 """A whole run, from configuration to bundle."""
 
+import sys
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from trainer.export import export_bundle
 from trainer.network import SplitNetwork
 from trainer.outline import outline
 from trainer.pipeline import on_cpu
+from trainer.precision import bf16_warning
 from trainer.train import CHECKPOINT, Trainer
 from trainer.weights import load_weights
 
@@ -49,6 +51,8 @@ def run(
         raise CheckpointError(f"{folder} has a run already: --resume continues it, --overwrite starts anew")
     trainer = Trainer(config, dataset, folder, progress=progress, teacher=_teacher(teacher, config, dataset))
     print(outline(trainer.network))
+    if warning := bf16_warning(config):
+        print(warning, file=sys.stderr)
     if resume:
         trainer.resume()
         print(f"resumed after epoch {len(trainer.metrics)} of {config.epochs}")
