@@ -5,6 +5,10 @@
 Both are trained with the network and exported with its partitions. Early layers have many positions and
 redundant channels: what makes a split there worth its bytes is that fewer numbers cross.
 Source: Eshratifar et al., "BottleNet", 2019; the blocks are MobileNetV2's own, so edge devices run them well.
+
+A decoder may have further blocks, which mend what quantization did by what is known of the other channels and
+positions. They begin as the identity, so that a trained network can be given some.
+Source: Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1 (gamma = 0).
 """
 
 from torch import Tensor, nn
@@ -14,9 +18,12 @@ from trainer.config import Bottleneck
 from trainer.linear import LinearDecoder, LinearEncoder
 from trainer.model import InvertedResidual, initialize
 
-__all__ = ["bottleneck_shape", "make_decoder", "make_encoder"]
+__all__ = ["REFINING", "bottleneck_shape", "make_decoder", "make_encoder"]
 
 _EXPANSION = 6
+
+#: What the names of a decoder's further blocks begin with.
+REFINING = "refining"
 
 
 def bottleneck_shape(shape: tuple[int, ...], bottleneck: Bottleneck) -> tuple[int, ...]:
@@ -28,6 +35,8 @@ def bottleneck_shape(shape: tuple[int, ...], bottleneck: Bottleneck) -> tuple[in
     channels, stride = bottleneck.channels, bottleneck.stride
     if bottleneck.linear and len(shape) == 1:
         raise ConfigError(f"a linear bottleneck is for maps (C, H, W), not for an activation of {shape}")
+    if bottleneck.blocks and len(shape) == 1:
+        raise ConfigError(f"blocks of a bottleneck are for maps (C, H, W), not for an activation of {shape}")
     if any(side % stride for side in shape[1:]) or (len(shape) == 1 and stride > 1):
         raise ConfigError(f"a bottleneck of stride {stride} does not fit an activation of {shape}")
     return (channels, *(side // stride for side in shape[1:]))
@@ -55,11 +64,20 @@ def make_decoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:
     else:
         # Positions are made of channels, which costs less than convolving after enlarging.
         outputs = shape[0] * bottleneck.stride**2
-        module = nn.Sequential(
-            InvertedResidual(bottleneck.channels, outputs, 1, _EXPANSION),
-            nn.PixelShuffle(bottleneck.stride),
-        )
-    return module.apply(initialize)
+        module = nn.Sequential(InvertedResidual(bottleneck.channels, outputs, 1, _EXPANSION))
+        for i in range(bottleneck.blocks):
+            module.add_module(f"{REFINING}{i}", InvertedResidual(outputs, outputs, 1, _EXPANSION))
+        module.add_module("1", nn.PixelShuffle(bottleneck.stride))
+    return _begin_as_identities(module.apply(initialize))
+
+
+def _begin_as_identities(decoder: nn.Module) -> nn.Module:
+    """Each refining block adds nothing to its input until it has learned to."""
+    for name, block in decoder.named_children():
+        if name.startswith(REFINING):
+            *_, last = (m for m in block.modules() if isinstance(m, nn.BatchNorm2d))
+            nn.init.zeros_(last.weight)
+    return decoder
 
 
 def _project(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:

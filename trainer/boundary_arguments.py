@@ -55,8 +55,9 @@ def _add_codec(group: _Group) -> None:
         )
         group.add_argument(
             f"--{which}-bottleneck",
-            metavar="C[/S]",
-            help=f"learned reduction of the {which} to C channels, each side divided by S (default: none)",
+            metavar="C[/S[/D]]",
+            help=f"learned reduction of the {which} to C channels, each side divided by S, whose decoder "
+            "has D blocks more (default: none)",
         )
 
 

@@ -81,6 +81,7 @@ def _fill(path: Path, network: SplitNetwork, tensors: list[tuple[Tensor, Tensor 
         if target is not None and bias is not None:
             target.copy_(bias)
         if norm is not None:  # the identity, but for its bias
+            norm.weight.fill_(1.0)
             norm.running_var.fill_(1.0 - norm.eps)  # type: ignore[union-attr]
 
 

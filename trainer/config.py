@@ -48,6 +48,7 @@ class Bottleneck:
     """A learned reduction: how many channels cross, and by what each side of their maps is divided.
 
     linear: of nothing but one affine map, which can be fitted without training, trainer/linear.py.
+    blocks: residual blocks that refine what the decoder made of a map.
 
     Raises:
         ConfigError: a field is out of range.
@@ -56,24 +57,29 @@ class Bottleneck:
     channels: int
     stride: int = 1
     linear: bool = False
+    blocks: int = 0
 
     def __post_init__(self) -> None:
         _require(1 <= self.channels <= 4096, "bottleneck channels", "from 1 to 4096", self.channels)
         _require(self.stride in (1, 2, 4), "bottleneck stride", "1, 2 or 4", self.stride)
+        _require(0 <= self.blocks <= 16, "bottleneck blocks", "from 0 to 16", self.blocks)
 
     @classmethod
     def parse(cls, text: str) -> "Bottleneck":
-        """ "12", "12/2" or "12/2/linear". Raises ConfigError for anything else."""
-        match = re.fullmatch(r"([0-9]+)(?:/([0-9]+)(/linear)?)?", text)
+        """ "12", "12/2", "12/2/1" or "12/2/linear". Raises ConfigError for anything else."""
+        match = re.fullmatch(r"([0-9]+)(?:/([0-9]+)(?:/(linear|[0-9]+))?)?", text)
         if match is None:
             raise ConfigError(
-                f"a bottleneck is CHANNELS, CHANNELS/STRIDE or CHANNELS/STRIDE/linear, say 12/2, got {text!r}"
+                "a bottleneck is CHANNELS, CHANNELS/STRIDE, CHANNELS/STRIDE/BLOCKS or "
+                f"CHANNELS/STRIDE/linear, say 12/2, got {text!r}"
             )
-        channels, stride, linear = match.groups()
-        return cls(int(channels), int(stride or 1), linear is not None)
+        channels, stride, last = match.groups()
+        linear = last == "linear"
+        return cls(int(channels), int(stride or 1), linear, 0 if linear else int(last or 0))
 
     def __str__(self) -> str:
-        return f"{self.channels}/{self.stride}{'/linear' if self.linear else ''}"
+        last = "/linear" if self.linear else f"/{self.blocks}" if self.blocks else ""
+        return f"{self.channels}/{self.stride}{last}"
 
 
 @dataclass(frozen=True, slots=True)

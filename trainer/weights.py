@@ -20,6 +20,7 @@ from torch import Tensor
 
 from splitwire.errors import WeightsError
 from splitwire.plan import LAYERS
+from trainer.bottleneck import REFINING
 from trainer.bundle_weights import estimate_statistics, network_of_bundle
 from trainer.checkpoint import load_checkpoint
 from trainer.model import MobileNetV2
@@ -145,13 +146,17 @@ def _folded(weights: Mapping[str, Tensor]) -> bool:
 
 @torch.no_grad()
 def _load_bottlenecks(network: SplitNetwork, theirs: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The links whose encoder and decoder were both taken; one that does not fit starts anew."""
+    """The links whose encoder and decoder were both taken; one that does not fit starts anew.
+
+    Refining blocks that the file lacks are no obstacle: they begin as the identity.
+    """
     ours, taken = network.state_dict(), []
     for link, prefixes in _BOTTLENECKS.items():
         wanted = {name: tensor for name, tensor in ours.items() if name.startswith(prefixes)}
         found = {name: tensor for name, tensor in theirs.items() if name.startswith(prefixes)}
-        fits = wanted.keys() == found.keys() and not any(_misfit(n, wanted[n], found[n]) for n in wanted)
-        if wanted and fits:
+        lacking = [name for name in wanted.keys() - found.keys() if f".{REFINING}" not in name]
+        fits = not lacking and found.keys() <= wanted.keys()
+        if wanted and fits and not any(_misfit(n, wanted[n], found[n]) for n in found):
             taken.append(link)
             for name, tensor in found.items():
                 wanted[name].copy_(tensor)

@@ -15,6 +15,7 @@ from trainer.config import Bottleneck
         ((16, 8, 12), Bottleneck(3, 4), (3, 2, 3)),
         ((4, 4, 4), Bottleneck(4), (4, 4, 4)),
         ((40,), Bottleneck(8), (8,)),
+        ((16, 8, 8), Bottleneck(6, 2, blocks=2), (6, 4, 4)),
     ],
 )
 def test_there_and_back(shape: tuple[int, ...], bottleneck: Bottleneck, expected: tuple[int, ...]) -> None:
@@ -37,7 +38,26 @@ def test_a_stride_that_does_not_fit_is_refused(shape: tuple[int, ...], bottlenec
         bottleneck_shape(shape, bottleneck)
 
 
-@pytest.mark.parametrize(("shape", "bottleneck"), [((16, 8, 8), Bottleneck(6, 2)), ((40,), Bottleneck(8))])
+def test_blocks_for_a_vector_are_refused() -> None:
+    with pytest.raises(ConfigError, match="blocks of a bottleneck are for maps"):
+        bottleneck_shape((40,), Bottleneck(6, blocks=1))
+
+
+def test_blocks_refine_nothing_before_they_learned_to() -> None:
+    shape = (16, 8, 8)
+    plain, refined = (make_decoder(shape, Bottleneck(6, 2, blocks=n)).eval() for n in (0, 3))
+    lacking = refined.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert lacking
+    assert all(name.startswith("refining") for name in lacking)
+    crossing = torch.randn(4, 6, 4, 4)
+    with torch.no_grad():
+        assert torch.equal(refined(crossing), plain(crossing))
+
+
+@pytest.mark.parametrize(
+    ("shape", "bottleneck"),
+    [((16, 8, 8), Bottleneck(6, 2)), ((16, 8, 8), Bottleneck(6, 2, blocks=1)), ((40,), Bottleneck(8))],
+)
 def test_learns_to_bring_over_what_fits(shape: tuple[int, ...], bottleneck: Bottleneck) -> None:
     """Maps and vectors of rank 2: a bottleneck of more than that can carry them."""
     torch.manual_seed(0)

@@ -123,14 +123,38 @@ def test_an_option_of_a_boundary_that_did_not_exist_had_its_default() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("12", Bottleneck(12)), ("12/2", Bottleneck(12, 2)), ("4096/4", Bottleneck(4096, 4))],
+    [
+        ("12", Bottleneck(12)),
+        ("12/2", Bottleneck(12, 2)),
+        ("4096/4", Bottleneck(4096, 4)),
+        ("12/2/3", Bottleneck(12, 2, blocks=3)),
+        ("12/1/linear", Bottleneck(12, 1, linear=True)),
+    ],
 )
 def test_bottlenecks_are_read(text: str, expected: Bottleneck) -> None:
     assert Bottleneck.parse(text) == expected
     assert Bottleneck.parse(str(expected)) == expected
 
 
-@pytest.mark.parametrize("text", ["", "x", "12/", "/2", "12/2/2", "-1", "1.5", "0", "4097", "12/3", "12/0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "12/",
+        "/2",
+        "12/2/",
+        "12/2/17",
+        "12/2/-1",
+        "12/2/2/2",
+        "-1",
+        "1.5",
+        "0",
+        "4097",
+        "12/3",
+        "12/0",
+    ],
+)
 def test_what_is_no_bottleneck_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="bottleneck"):
         Bottleneck.parse(text)

@@ -103,6 +103,7 @@ def reduced(of: MobileNetV2, up: str, down: str | None) -> SplitNetwork:
         ("5/2", "6", ("downlink",)),
         ("4/2", None, ("uplink",)),
         ("4/2", "7", ("uplink",)),
+        ("4/2/2", "6", ("uplink", "downlink")),
     ],
 )
 def test_bottlenecks_that_fit_come_along(
@@ -117,6 +118,13 @@ def test_bottlenecks_that_fit_come_along(
         images = torch.rand((2, 3, 32, 32), generator=torch.Generator().manual_seed(5))
         with torch.no_grad():
             assert torch.equal(network(images), theirs(images))
+
+
+def test_a_decoder_without_the_files_blocks_starts_anew(tmp_path: Path) -> None:
+    theirs, path = reduced(model(1), "4/2/2", "6"), tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"network": theirs.state_dict(), "metrics": []})
+    network = reduced(ours := model(2), "4/2", "6")
+    assert load_weights(ours, path, network=network).bottlenecks == ("downlink",)
 
 
 def test_a_file_without_bottlenecks_leaves_them_as_they_are(tmp_path: Path) -> None:
