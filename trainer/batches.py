@@ -8,6 +8,7 @@ from torch import Tensor
 from trainer.config import TrainConfig
 from trainer.data.augment import Augmentation
 from trainer.data.dataset import Dataset
+from trainer.data.mixup import mixed
 
 __all__ = ["augmentation", "epoch_seed", "step_seed", "steps_per_epoch", "training_batches"]
 
@@ -15,6 +16,7 @@ __all__ = ["augmentation", "epoch_seed", "step_seed", "steps_per_epoch", "traini
 def training_batches(dataset: Dataset, config: TrainConfig, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """(images (B, 3, H, W) float32, targets (B,) int64): shuffled, augmented, normalized.
 
+    With mixup, targets are float32 (B, classes): how much of each class is in an image.
     The rest that fills no batch is left out of this epoch.
     """
     generator = torch.Generator().manual_seed(epoch_seed(config.seed, epoch))
@@ -26,7 +28,11 @@ def training_batches(dataset: Dataset, config: TrainConfig, epoch: int) -> Itera
         images = torch.from_numpy(dataset.preprocess.normalize(pixels.numpy()))
         if config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        yield images, torch.from_numpy(split.targets[chosen.numpy()])
+        targets = torch.from_numpy(split.targets[chosen.numpy()])
+        if config.mixup:
+            labels = len(dataset.labels)
+            images, targets = mixed(images, targets, classes=labels, alpha=config.mixup, generator=generator)
+        yield images, targets
 
 
 def augmentation(dataset: Dataset, config: TrainConfig) -> Augmentation:

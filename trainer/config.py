@@ -198,6 +198,7 @@ class TrainConfig:
     dropout: float = 0.2
     cutout: int = 0
     crop_area: float = 1.0
+    mixup: float = 0.0
     distill_weight: float = 0.0
     temperature: float = 2.0
     rate_weight: float = 0.0
@@ -232,6 +233,7 @@ class TrainConfig:
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
         _require(self.cutout >= 0, "cutout", "at least 0", self.cutout)
         _require(0 < self.crop_area <= 1, "crop-area", "above 0 and at most 1", self.crop_area)
+        _require(0 <= self.mixup <= 10, "mixup", "from 0 to 10", self.mixup)
         _require(
             0 <= self.warmup_epochs <= self.epochs, "warmup_epochs", "from 0 to epochs", self.warmup_epochs
         )

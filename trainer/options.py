@@ -128,6 +128,14 @@ def _add_recipe(group: _Group) -> None:
         help="side of a square made black (default: 0)",
     )
     group.add_argument(
+        "--mixup",
+        type=float,
+        default=0.0,
+        metavar="A",
+        help="images are blended with another's, and labels with its label, by parts drawn from Beta(A, A) "
+        "(default: 0, never)",
+    )
+    group.add_argument(
         "--crop-area",
         type=float,
         metavar="S",
@@ -255,6 +263,7 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         dropout=arguments.dropout,
         cutout=arguments.cutout,
         crop_area=chosen("crop_area"),
+        mixup=arguments.mixup,
         distill_weight=_distill_weight(arguments),
         temperature=arguments.temperature,
         rate_weight=arguments.rate_weight,

@@ -201,7 +201,8 @@ class Trainer:
         self.optimizer.step(learning_rate(self.config, at) / self.config.learning_rate)
         self._account(totals, len(targets), at)
         totals.loss += value * len(targets)
-        totals.correct += int((logits.argmax(1) == targets).sum())
+        labels = targets if targets.dim() == 1 else targets.argmax(1)  # mixed: of the larger part
+        totals.correct += int((logits.argmax(1) == labels).sum())
         totals.images += len(targets)
 
     def _loss(self, logits: Tensor, images: Tensor, targets: Tensor) -> Tensor:

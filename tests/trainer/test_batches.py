@@ -32,6 +32,15 @@ def test_no_two_epochs_or_steps_have_the_same_seed() -> None:
         assert len(set(steps)) == len(steps)
 
 
+def test_mixup_blends_images_and_labels() -> None:
+    images, shares = next(training_batches(DATASET, make_config(mixup=1.0), 0))
+    plain, targets = next(training_batches(DATASET, make_config(), 0))
+    assert images.shape == plain.shape
+    assert shares.shape == (len(targets), len(DATASET.labels))
+    assert torch.equal(shares.argmax(1), targets)
+    assert not torch.equal(images, plain)
+
+
 def test_a_crop_area_crops() -> None:
     plain, cropped = (
         next(training_batches(DATASET, make_config(crop_area=area), 0))[0] for area in (1.0, 0.3)

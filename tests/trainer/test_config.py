@@ -43,6 +43,7 @@ from trainer.data import DATASETS
         ({"weight_decay": -1e-9}, "weight-decay must be at least 0, got -1e-09"),
         ({"label_smoothing": 1.0}, r"label-smoothing must be in \[0, 1\), got 1.0"),
         ({"cutout": -1}, "cutout must be at least 0, got -1"),
+        ({"mixup": -0.1}, "mixup must be from 0 to 10, got -0.1"),
         ({"crop_area": 0.0}, "crop-area must be above 0 and at most 1, got 0.0"),
         ({"crop_area": 1.5}, "crop-area must be above 0 and at most 1, got 1.5"),
         ({"warmup_epochs": 4}, "warmup-epochs must be from 0 to epochs, got 4"),

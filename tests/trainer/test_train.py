@@ -84,7 +84,14 @@ def assert_same_state(a: Trainer, b: Trainer) -> None:
             "rate_target": 100.0,
             "checkpoint_mode": "except_last",
         },
-        {"freeze": 4, "optimizer": "muon", "layer_rates": (1.0, 0.6, 0.4), "checkpoint_mode": "always"},
+        {
+            "freeze": 4,
+            "optimizer": "muon",
+            "layer_rates": (1.0, 0.6, 0.4),
+            "mixup": 0.5,
+            "crop_area": 0.5,
+            "checkpoint_mode": "always",
+        },
     ],
     ids=["plain", "all options", "schedule", "frozen"],
 )

@@ -1,0 +1,29 @@
+"""Images that are two at once, and so are their labels: more images than there are."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+__all__ = ["mixed"]
+
+
+def mixed(
+    images: Tensor, targets: Tensor, *, classes: int, alpha: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Each image blended with another of its batch, of which it stays the larger part.
+
+    images: float32 (n, ...). targets: int64 (n,). Returns images of the same shape and layout, and float32
+    (n, classes): how much of each class is in them. The parts are drawn from Beta(alpha, alpha).
+    Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, equation 2; with parts of
+    each image's own.
+    """
+    n = len(images)
+    partner = torch.randperm(n, generator=generator)
+    seed = int(torch.randint(2**62, (), generator=generator))  # torch's Beta takes no generator
+    drawn = torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, n)).float()
+    larger = torch.maximum(drawn, 1 - drawn)
+    labels = one_hot(targets, classes).float()
+    shares = torch.lerp(labels[partner], labels, larger[:, None])
+    weight = larger.view(n, *[1] * (images.dim() - 1))
+    return torch.lerp(images[partner], images, weight), shares
