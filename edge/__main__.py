@@ -51,7 +51,8 @@ routes:
   POST /admin/reload as SIGHUP, with an admin token alone (see credentials); without any there is no such path
 
 credentials:
-  With tokens, a request for anything but /healthz and /readyz shows one: Authorization: Bearer TOKEN.
+  With tokens, a request for anything but /healthz, /readyz, /docs and /openapi.json shows one:
+  Authorization: Bearer TOKEN.
   Token files have one token a line. Without them the tokens are those of the environment variables
   SPLITWIRE_TOKEN (shown by clients), SPLITWIRE_ADMIN_TOKEN (shown for /admin instead) and
   SPLITWIRE_CLOUD_TOKEN (shown to the cloud), where set.

@@ -14,9 +14,9 @@ TOKEN, SECOND = "first-first-first-1", "second-second-second-2"
 GUARDED = [
     ("POST", "/classify"),
     ("GET", "/model"),
-    ("GET", "/docs"),
     ("GET", "/redoc"),
-    ("GET", "/openapi.json"),
+    ("GET", "/docs/"),
+    ("GET", "/docs/oauth2-redirect"),
     ("GET", "/nothing"),
     ("GET", "/healthz/"),
     ("GET", "//healthz"),
@@ -50,8 +50,8 @@ def test_any_of_the_tokens_opens_everything(guarded: Caller, token: str) -> None
     assert guarded("GET", "/nothing", headers=shown).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_health_is_open(guarded: Caller, path: str) -> None:
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json"])
+def test_health_and_documents_are_open(guarded: Caller, path: str) -> None:
     assert guarded("GET", path).status_code == 200
 
 
