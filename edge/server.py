@@ -22,6 +22,7 @@ from edge.pipeline import Pipeline
 from edge.protocol import KEEP_ALIVE_SECONDS, BoundedProtocol
 from edge.replica import Replica
 from edge.replicas import Replicas
+from edge.retry_budget import RetryBudget
 from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
@@ -66,15 +67,18 @@ def _make(config: EdgeConfig, access: CloudAccess, bundle: Bundle) -> Pipeline:
 
 def _make_replicas(config: EdgeConfig, bundle: Bundle, access: CloudAccess) -> Replicas:
     uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
+    budget = RetryBudget()
 
     def make(address: Address, name: str | None, on_fault: Callable[[], None]) -> Replica:
         reached = access.found_by(name)
         return Replica(
-            CloudClient(str(address), bundle.digest, uplink=uplink, downlink=downlink, access=reached),
+            CloudClient(
+                str(address), bundle.digest, uplink=uplink, downlink=downlink, access=reached, budget=budget
+            ),
             on_fault,
         )
 
-    return make_replicas(config.cloud, make)
+    return make_replicas(config.cloud, make, budget)
 
 
 def serve(config: EdgeConfig) -> None:
