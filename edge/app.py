@@ -35,6 +35,7 @@ from edge.observation import note_classification
 from edge.observer import Observer
 from edge.problems import Problem, handle_problems, kind_of
 from edge.security import Security
+from edge.spans import EdgeSpans
 from edge.stages import server_timing
 from edge.turnstile import Turnstile
 from splitwire import __version__
@@ -66,8 +67,10 @@ class _App(FastAPI):
         return self._security.declare(super().openapi())
 
 
-def make_app(config: EdgeConfig, holder: Holder, metrics: EdgeMetrics) -> ASGIApp:
-    """The ASGI application. When it shuts down it closes the holder.
+def make_app(
+    config: EdgeConfig, holder: Holder, metrics: EdgeMetrics, spans: EdgeSpans | None = None
+) -> ASGIApp:
+    """The ASGI application. When it shuts down it closes the holder. spans: None exports none.
 
     Raises:
         ConfigError: the tokens of its clients cannot be used.
@@ -94,7 +97,7 @@ def make_app(config: EdgeConfig, holder: Holder, metrics: EdgeMetrics) -> ASGIAp
     _add_status(app, config, holder)
     if admin is not None:
         _add_admin(app, holder)
-    return Observer(app, metrics)
+    return Observer(app, metrics, spans)
 
 
 def _add_classify(

@@ -171,10 +171,13 @@ class CloudClient:
         remaining_ms = int((deadline - time.monotonic()) * 1000)
         if remaining_ms < 1:
             raise DeadlineExceeded("the deadline passed before the cloud was asked")
+        trace = CURRENT.get()
+        if trace is not None and trace.recording is not None:
+            trace.recording.note_call(self.target)
         return pb.ForwardRequest(
             frame=frame_to_message(frame, self._uplink),
             timeout_ms=remaining_ms,
-            trace=trace_to_message(CURRENT.get()),
+            trace=trace_to_message(trace),
         )
 
 

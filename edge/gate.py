@@ -1,12 +1,9 @@
 """Which token opens which path, and the check of it before any route sees a request."""
 
-import logging
-
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge.problems import UNAUTHENTICATED, respond
-from splitwire.refusals import Refusals
 from splitwire.tokens import REFUSAL, Tokens
 
 __all__ = ["Gate", "is_admin", "is_open"]
@@ -15,8 +12,6 @@ __all__ = ["Gate", "is_admin", "is_open"]
 _OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")
 
 _ADMIN = "/admin/"
-
-_log = logging.getLogger(__name__)
 
 
 def is_open(path: str) -> bool:
@@ -40,14 +35,11 @@ class Gate:
         self._app = app
         self._tokens = tokens
         self._admin = tokens if admin is None else admin
-        self._refusals = Refusals(_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or is_open(scope["path"]) or self._accepts(scope):
             await self._app(scope, receive, send)
             return
-        host = scope["client"][0] if scope.get("client") else "somebody"
-        self._refusals.note(host, REFUSAL)
         await respond(UNAUTHENTICATED, f"{REFUSAL}, as Authorization: Bearer TOKEN")(scope, receive, send)
 
     def _accepts(self, scope: Scope) -> bool:
