@@ -53,5 +53,5 @@ $(DEV)/.done: pyproject.toml constraints.txt
 	@echo "setting up $(DEV) (everything, with torch: a few minutes)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	@$(PYTHON) -m venv $(DEV)
-	@$(DEV)/bin/python $(PIP) --editable '.[edge,cloud,trainer,dev]'
+	@$(DEV)/bin/python $(PIP) --editable '.[edge,cloud,otel,trainer,dev]'
 	@touch $@

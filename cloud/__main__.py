@@ -9,9 +9,10 @@ from cloud.config import METRICS_LOOPBACK, CloudConfig
 from cloud.credentials import Credentials
 from cloud.server import serve
 from splitwire.address import Address
-from splitwire.command_line import LOG_LEVELS, Parser, add_watching, take
+from splitwire.command_line import LOG_LEVELS, Parser, add_tracing, add_watching, take
 from splitwire.errors import SplitwireError
 from splitwire.logs import configure
+from splitwire.otlp import Otlp
 
 __all__ = ["main"]
 
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         parsed["token"] = os.environ.get("SPLITWIRE_TOKEN") if parsed["token_file"] is None else None
         values = {
             "credentials": take(Credentials, parsed),
+            "tracing": take(Otlp, parsed),
             "listen": Address.parse(parsed["listen"]),
             "metrics": parsed["metrics"] and Address.parse(parsed["metrics"]),
         }
@@ -127,6 +129,7 @@ def _parser() -> Parser:
         "(default: %(default)s)",
     )
     add_watching(parser, METRICS_LOOPBACK)
+    add_tracing(parser)
     _add_credentials(parser)
     return parser
 

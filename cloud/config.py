@@ -10,6 +10,7 @@ from splitwire.command_line import LOG_LEVELS
 from splitwire.errors import ConfigError
 from splitwire.frame import MAX_ROWS
 from splitwire.logs import LOG_FORMATS
+from splitwire.otlp import Otlp
 
 __all__ = ["LOOPBACK", "METRICS_LOOPBACK", "CloudConfig"]
 
@@ -38,7 +39,8 @@ class CloudConfig:
     max_delay_us: microseconds that a batch is held back for more; 0 never. max_queue: most samples that wait.
     max_connections: open at a time; further ones are closed.
     drain_seconds: how long a stop waits for requests in flight. metrics: where monitoring is answered; None
-    is nowhere. credentials: who may call. insecure: others than this machine may call without any.
+    is nowhere. tracing: where spans go. credentials: who may call. insecure: others than this machine may
+    call without any.
 
     Raises:
         ConfigError: a value is out of range, or whoever is in the network could call.
@@ -58,6 +60,7 @@ class CloudConfig:
     metrics: Address | None = None
     log_level: str = "info"
     log_format: str = "text"
+    tracing: Otlp = field(default_factory=Otlp)
     credentials: Credentials = field(default_factory=Credentials)
     insecure: bool = False
 

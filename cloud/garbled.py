@@ -1,5 +1,6 @@
 """Bytes that are no message: a client's mistake, for which gRPC itself knows only UNKNOWN."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -7,6 +8,10 @@ import grpc
 from google.protobuf.message import DecodeError
 
 __all__ = ["RefuseGarbled"]
+
+_NO_MESSAGE = "the bytes are no message of this method's"
+
+_log = logging.getLogger(__name__)
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
@@ -42,7 +47,8 @@ def _message_or_none(parse: Any) -> Callable[[bytes], Any]:
 def _refusing(answer: Any) -> Any:
     async def answer_or_refuse(request: Any, context: Any) -> Any:
         if request is None:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the bytes are no message of this method's")
+            _log.info("INVALID_ARGUMENT: %s, from %s", _NO_MESSAGE, context.peer())
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _NO_MESSAGE)
         return await answer(request, context)
 
     return answer_or_refuse

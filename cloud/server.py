@@ -20,6 +20,7 @@ from cloud.listening import check_free
 from cloud.metrics import CloudMetrics, pages_of
 from cloud.observer import Observer
 from cloud.servicer import Servicer
+from cloud.spans import CloudSpans
 from protos import splitwire_pb2 as pb
 from protos.splitwire_pb2_grpc import add_SplitInferenceServicer_to_server
 from splitwire.address import Address
@@ -27,6 +28,7 @@ from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
 from splitwire.logs import announce
 from splitwire.pages import Pages
+from splitwire.spans import Recorder
 
 __all__ = ["SERVICE", "CloudServer", "serve"]
 
@@ -51,6 +53,7 @@ class CloudServer:
         servicer: Servicer,
         watch: health.aio.HealthServicer,
         pages: Pages | None,
+        recorder: Recorder | None,
     ) -> None:
         self.holder, self.metrics = holder, metrics
         self.address = address
@@ -58,6 +61,7 @@ class CloudServer:
         self._servicer = servicer
         self._health = watch
         self._pages = pages
+        self._recorder = recorder
 
     @classmethod
     async def start(cls, config: CloudConfig) -> "CloudServer":
@@ -65,8 +69,8 @@ class CloudServer:
 
         Raises:
             BundleError: there is no such bundle, or it cannot be served.
-            ConfigError: the address cannot be listened on, a certificate, key or token cannot be used, or
-                max-rows needs impossible messages.
+            ConfigError: the address cannot be listened on, a certificate, key or token cannot be used,
+                max-rows needs impossible messages, or spans cannot be exported.
         """
         transport, gates = config.credentials.transport(), config.credentials.gates()
         bundles = _load(config)
@@ -76,13 +80,15 @@ class CloudServer:
         metrics = CloudMetrics()
         holder = _make_holder(config, bundles, message_bytes, metrics)
         metrics.watch(holder)
-        servicer = Servicer(holder, observer=Observer(metrics))
+        recorder = config.tracing.open("cloud")
+        spans = None if recorder is None else CloudSpans(recorder)
+        servicer = Servicer(holder, observer=Observer(metrics, spans))
         server = grpc.aio.server(interceptors=[*gates, RefuseGarbled()], options=options)
         watch = await _add_services(server, servicer)
         address = Address(config.listen.host, _bind(server, config.listen, transport))
         pages = _open_pages(config, metrics, servicer)
         await server.start()
-        return cls(holder, metrics, address, server, servicer, watch, pages)
+        return cls(holder, metrics, address, server, servicer, watch, pages, recorder)
 
     @property
     def metrics_address(self) -> Address | None:
@@ -100,6 +106,8 @@ class CloudServer:
         self.holder.close()
         if self._pages is not None:
             self._pages.close()
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)
 
 
 def _open_pages(config: CloudConfig, metrics: CloudMetrics, servicer: Servicer) -> Pages | None:

@@ -52,13 +52,14 @@ class Servicer(SplitInferenceServicer):
         arrived_ns = time.perf_counter_ns()
         self._enter_call()
         try:
-            with self._observer.request(request, arrived_ns) as seen:
+            digest = request.bundle_digest
+            with self._observer.request(request, arrived_ns, method="Forward", digest=digest) as seen:
                 if self._draining:
                     raise CloudUnavailable(_DRAINING)
-                return await self._compute(request, request.bundle_digest, arrived_ns, seen)
+                return await self._compute(request, digest, arrived_ns, seen)
         except Exception as error:
             pushback = _PUSHBACK if isinstance(error, CloudBusy) else ()
-            await context.abort(*_refusal(request, error), trailing_metadata=pushback)
+            await context.abort(*_refusal(error), trailing_metadata=pushback)
 
     async def ForwardStream(  # type: ignore[override]  # noqa: N802  # the stub knows only iterators
         self, _: AsyncIterator[pb.ForwardRequest], context: Context
@@ -105,6 +106,7 @@ class Servicer(SplitInferenceServicer):
         except* DecodeError:
             garbled = True
         if garbled:  # whose request it was cannot be told
+            _log.info("INVALID_ARGUMENT: %s, from %s", _NO_REQUEST, context.peer())
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _NO_REQUEST)
 
     def _enter_call(self) -> None:
@@ -119,10 +121,10 @@ class Servicer(SplitInferenceServicer):
     ) -> pb.ForwardReply:
         digest = request.bundle_digest or stream_digest
         try:
-            with self._observer.request(request, arrived_ns) as seen:
+            with self._observer.request(request, arrived_ns, method="ForwardStream", digest=digest) as seen:
                 return await self._compute(request, digest, arrived_ns, seen)
         except Exception as error:
-            status, message = _refusal(request, error)
+            status, message = _refusal(error)
             return pb.ForwardReply(id=request.id, error=pb.Error(code=status.value[0], message=message))
 
     async def _compute(
@@ -149,11 +151,9 @@ def _timings(computed: Computed) -> pb.Timings:
     )
 
 
-def _refusal(request: pb.ForwardRequest, error: Exception) -> tuple[grpc.StatusCode, str]:
-    """What the client is told; the log has what is none of its business."""
+def _refusal(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """What the client is told; the log, which the observer writes, has what is none of its business."""
     status = status_from_error(error)
     if status is grpc.StatusCode.INTERNAL:
-        _log.error("request %d failed", request.id, exc_info=error)
         return status, "internal error"
-    _log.debug("request %d refused: %s", request.id, error)
     return status, str(error)[:_EXPLANATION_CHARS]

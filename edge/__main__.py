@@ -10,9 +10,10 @@ from edge.credentials import CloudCredentials, Credentials
 from edge.names import parse_cloud
 from edge.server import serve
 from splitwire.address import Address
-from splitwire.command_line import LOG_LEVELS, Parser, add_watching, take
+from splitwire.command_line import LOG_LEVELS, Parser, add_tracing, add_watching, take
 from splitwire.errors import SplitwireError
 from splitwire.logs import configure
+from splitwire.otlp import Otlp
 
 __all__ = ["main"]
 
@@ -51,7 +52,8 @@ routes:
   POST /admin/reload as SIGHUP, with an admin token alone (see credentials); without any there is no such path
 
 credentials:
-  With tokens, a request for anything but /healthz and /readyz shows one: Authorization: Bearer TOKEN.
+  With tokens, a request for anything but /healthz, /readyz, /docs and /openapi.json shows one:
+  Authorization: Bearer TOKEN.
   Token files have one token a line. Without them the tokens are those of the environment variables
   SPLITWIRE_TOKEN (shown by clients), SPLITWIRE_ADMIN_TOKEN (shown for /admin instead) and
   SPLITWIRE_CLOUD_TOKEN (shown to the cloud), where set.
@@ -78,6 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = vars(_parser().parse_args(arguments))
     try:
         addresses = {
+            "tracing": take(Otlp, parsed),
             "cloud": tuple(map(parse_cloud, parsed["cloud"])),
             "listen": Address.parse(parsed["listen"]),
             "metrics": parsed["metrics"] and Address.parse(parsed["metrics"]),
@@ -143,6 +146,7 @@ def _parser() -> Parser:
         help="debug names every request, info those that failed (default: %(default)s)",
     )
     add_watching(parser, METRICS_LOOPBACK)
+    add_tracing(parser)
     _add_credentials(parser)
     return parser
 

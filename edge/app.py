@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse
@@ -34,6 +34,8 @@ from edge.metrics import EdgeMetrics
 from edge.observation import note_classification
 from edge.observer import Observer
 from edge.problems import Problem, handle_problems, kind_of
+from edge.security import Security
+from edge.spans import EdgeSpans
 from edge.stages import server_timing
 from edge.turnstile import Turnstile
 from splitwire import __version__
@@ -54,8 +56,21 @@ here, those in between there, and only small quantized tensors travel.
 Every error is an RFC 9457 document of type `application/problem+json`."""
 
 
-def make_app(config: EdgeConfig, holder: Holder, metrics: EdgeMetrics) -> ASGIApp:
-    """The ASGI application. When it shuts down it closes the holder.
+class _App(FastAPI):
+    """Documents which of its operations want tokens; it is the gate that checks them."""
+
+    def __init__(self, security: Security, **settings: Any) -> None:
+        super().__init__(version=__version__, **settings)
+        self._security = security
+
+    def openapi(self) -> dict[str, Any]:
+        return self._security.declare(super().openapi())
+
+
+def make_app(
+    config: EdgeConfig, holder: Holder, metrics: EdgeMetrics, spans: EdgeSpans | None = None
+) -> ASGIApp:
+    """The ASGI application. When it shuts down it closes the holder. spans: None exports none.
 
     Raises:
         ConfigError: the tokens of its clients cannot be used.
@@ -70,18 +85,19 @@ def make_app(config: EdgeConfig, holder: Holder, metrics: EdgeMetrics) -> ASGIAp
         admission.close()
         holder.close()
 
-    app = FastAPI(title="Splitwire edge", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
+    tokens, admin = config.credentials.tokens(), config.credentials.admin_tokens()
+    security = Security(tokens=tokens is not None, admin=admin is not None)
+    app = _App(security, title="Splitwire edge", description=_DESCRIPTION, lifespan=lifespan)
     handle_problems(app)
     seconds = config.deadline_ms / 1000
     app.add_middleware(Turnstile, admission=admission, path=_CLASSIFY, seconds=seconds)
-    tokens, admin = config.credentials.tokens(), config.credentials.admin_tokens()
     if tokens is not None or admin is not None:
         app.add_middleware(Gate, tokens=tokens, admin=admin)
     _add_classify(app, config, holder, admission, arrivals)
     _add_status(app, config, holder)
     if admin is not None:
         _add_admin(app, holder)
-    return Observer(app, metrics)
+    return Observer(app, metrics, spans)
 
 
 def _add_classify(

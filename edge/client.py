@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from edge.access import PLAIN, CloudAccess
 from edge.connection import Connection
+from edge.retry_budget import RetryBudget
 from protos import splitwire_pb2 as pb
 from protos.convert import frame_from_message, frame_to_message, trace_to_message
 from protos.status import error_from_status
@@ -55,6 +56,7 @@ class CloudClient:
     """Any number of threads may call `forward`; one connection serves them all.
 
     target: HOST:PORT. digest: the bundle's. uplink, downlink: its boundaries. access: how it is reached.
+    budget: a repetition spends of it; whoever calls tells it of answers, and of what is raised.
     Nothing is opened before the first call, so that an edge starts without a cloud.
     """
 
@@ -66,8 +68,10 @@ class CloudClient:
         uplink: BoundarySpec,
         downlink: BoundarySpec,
         access: CloudAccess = PLAIN,
+        budget: RetryBudget | None = None,
     ) -> None:
         self.target = target
+        self._budget = RetryBudget() if budget is None else budget
         self._access = access
         self._digest = digest
         self._uplink = uplink
@@ -130,7 +134,7 @@ class CloudClient:
         try:
             return call(connection)
         except CloudUnavailable:
-            if fresh or not connection.broken or time.monotonic() >= deadline:
+            if fresh or not connection.broken or time.monotonic() >= deadline or not self._budget.spend():
                 raise
         # It worked before and broke under this call, as when the cloud was restarted: once more
         # over a new connection. Inference changes nothing, so repeating it is safe.
@@ -167,10 +171,13 @@ class CloudClient:
         remaining_ms = int((deadline - time.monotonic()) * 1000)
         if remaining_ms < 1:
             raise DeadlineExceeded("the deadline passed before the cloud was asked")
+        trace = CURRENT.get()
+        if trace is not None and trace.recording is not None:
+            trace.recording.note_call(self.target)
         return pb.ForwardRequest(
             frame=frame_to_message(frame, self._uplink),
             timeout_ms=remaining_ms,
-            trace=trace_to_message(CURRENT.get()),
+            trace=trace_to_message(trace),
         )
 
 

@@ -10,6 +10,7 @@ from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS
 from splitwire.errors import ConfigError
 from splitwire.logs import LOG_FORMATS
+from splitwire.otlp import Otlp
 
 __all__ = ["FALLBACKS", "MAX_DEADLINE_MS", "METRICS_LOOPBACK", "EdgeConfig"]
 
@@ -36,7 +37,7 @@ class EdgeConfig:
     threads: ONNX Runtime threads within one graph. deadline_ms: most milliseconds from a request's
     last byte to its answer. max_image_bytes: of the image file. max_concurrency: images
     classified at a time; others wait. max_connections: open at a time; further ones are closed.
-    metrics: where monitoring is answered; None is nowhere.
+    metrics: where monitoring is answered; None is nowhere. tracing: where spans go.
     credentials: who may call. cloud_credentials: what the cloud is shown. insecure: neither is needed.
 
     Raises:
@@ -56,6 +57,7 @@ class EdgeConfig:
     metrics: Address | None = None
     log_level: str = "info"
     log_format: str = "text"
+    tracing: Otlp = field(default_factory=Otlp)
     credentials: Credentials = field(default_factory=Credentials)
     cloud_credentials: CloudCredentials = field(default_factory=CloudCredentials)
     insecure: bool = False

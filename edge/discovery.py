@@ -17,6 +17,7 @@ from edge.client import Reply
 from edge.names import CloudName
 from edge.replica import Replica
 from edge.replicas import Replicas
+from edge.retry_budget import RetryBudget
 from splitwire.address import Address
 from splitwire.errors import CloudError, CloudUnavailable
 from splitwire.frame import Frame
@@ -33,12 +34,12 @@ Make: TypeAlias = Callable[[Address, str | None, Callable[[], None]], Replica]
 _log = logging.getLogger(__name__)
 
 
-def make_replicas(clouds: Sequence[Address | CloudName], make: Make) -> Replicas:
-    """Of `clouds`; only names take a thread that resolves them."""
+def make_replicas(clouds: Sequence[Address | CloudName], make: Make, budget: RetryBudget) -> Replicas:
+    """Of `clouds`; only names take a thread that resolves them. budget: as of `Replicas`."""
     addresses = [cloud for cloud in clouds if isinstance(cloud, Address)]
     if len(addresses) < len(clouds):
-        return Discovered(clouds, make)
-    return Replicas([make(address, None, lambda: None) for address in addresses])
+        return Discovered(clouds, make, budget)
+    return Replicas([make(address, None, lambda: None) for address in addresses], budget)
 
 
 class Discovered(Replicas):
@@ -48,8 +49,10 @@ class Discovered(Replicas):
     requests wait for the first resolution, and after it fail at once.
     """
 
-    def __init__(self, clouds: Sequence[Address | CloudName], make: Make) -> None:
-        super().__init__(())
+    def __init__(
+        self, clouds: Sequence[Address | CloudName], make: Make, budget: RetryBudget | None = None
+    ) -> None:
+        super().__init__((), budget)
         self._make = make
         self._found: dict[Address | CloudName, tuple[Address, ...]] = {
             cloud: (cloud,) if isinstance(cloud, Address) else () for cloud in clouds

@@ -4,22 +4,37 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from edge.classification import Classification
+from splitwire.spans import Recording
 
-__all__ = ["SEEN", "Observation", "note_classification", "note_problem"]
+__all__ = ["SEEN", "Failure", "Observation", "note_classification", "note_failure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request is not served. name: of the problem. detail, instance: as the client is told.
+
+    cause: what nobody expected, which the log has alone.
+    """
+
+    name: str
+    detail: str
+    instance: str
+    cause: Exception | None = None
 
 
 @dataclass(slots=True)
 class Observation:
-    """received, sent: bytes of the bodies. status: 0 while there is none. problem: its name.
+    """received, sent: bytes of the bodies. status: 0 while there is none. problem: what is answered instead.
 
-    raw_downlink: bytes of what came back for the classification, as dense float32.
+    raw_downlink: bytes of what came back for the classification, as dense float32. recording: of its spans.
     """
 
     received: int = 0
     sent: int = 0
     status: int = 0
-    problem: str | None = None
+    problem: Failure | None = None
     classification: Classification | None = None
+    recording: Recording | None = None
     raw_downlink: int = 0
 
 
@@ -27,13 +42,15 @@ class Observation:
 SEEN: ContextVar[Observation | None] = ContextVar("splitwire_observation", default=None)
 
 
-def note_problem(name: str) -> None:
-    """The request that is being answered ends with this problem."""
+def note_failure(failure: Failure) -> None:
+    """The request that is being answered ends with this."""
     if (seen := SEEN.get()) is not None:
-        seen.problem = name
+        seen.problem = failure
 
 
 def note_classification(classification: Classification, raw_downlink: int) -> None:
     """The request that is being answered ends with this classification. raw_downlink: as of `Observation`."""
     if (seen := SEEN.get()) is not None:
         seen.classification, seen.raw_downlink = classification, raw_downlink
+        if seen.recording is not None:
+            seen.recording.note_classification()

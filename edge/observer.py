@@ -1,4 +1,4 @@
-"""What is seen of every request from outside of the application: its id, the access log, what is counted.
+"""What is seen of every request from outside of the application: its id, its line of the log, counts.
 
     client -> Observer -> (everything that makes an answer, problems included) -> Observer -> client
 
@@ -14,7 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.metrics import EdgeMetrics
 from edge.observation import SEEN, Observation
-from edge.problems import BUSY
+from edge.problems import BUSY, UNAUTHENTICATED
+from edge.spans import EdgeSpans
+from splitwire.logs import on_one_line
 from splitwire.refusals import Refusals
 from splitwire.trace import CURRENT, Trace, TraceParent, is_request_id, new_request_id
 
@@ -27,27 +29,42 @@ _TRACE_PARENT_HEADER = b"traceparent"
 #: More of a path says nothing; the client chose its length.
 _PATH_CHARS = 200
 
+#: How a client's refusals are logged, where a warning a minute is enough: there are thousands of those that
+#: were sent away as busy, when there is least time for them.
+_REPEATED = {BUSY.name: logging.DEBUG, UNAUTHENTICATED.name: logging.INFO}
+
 _log = logging.getLogger(__name__)
-_refusals = Refusals(_log)
 
 
 class Observer:
     """An ASGI application around another."""
 
-    def __init__(self, app: ASGIApp, metrics: EdgeMetrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: EdgeMetrics, spans: EdgeSpans | None = None) -> None:
+        self._app, self._metrics, self._spans = app, metrics, spans
+        self._refusals = Refusals(_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began, seen, trace = time.perf_counter(), Observation(), _trace_of(scope["headers"])
+        if self._spans is not None:
+            trace = self._spans.begin(trace, scope["path"])
+            seen.recording = trace.recording
         tokens = CURRENT.set(trace), SEEN.set(seen)
         try:
             await self._app(scope, _counted_in(receive, seen), _counted_out(send, seen, trace))
+        except Exception:
+            if (
+                seen.problem is None
+            ):  # or it is answered, its line says why, and the server need not say it too
+                raise
         finally:
             self._count(seen)
-            _write(scope, seen, (time.perf_counter() - began) * 1000)
+            self._write(scope, seen, (time.perf_counter() - began) * 1000)
+            if self._spans is not None and trace.recording is not None:
+                self._spans.end(trace, scope, seen)
+            seen.problem = None  # its cause and this frame would hold each other
             CURRENT.reset(tokens[0])
             SEEN.reset(tokens[1])
 
@@ -55,7 +72,22 @@ class Observer:
         if seen.classification is not None:
             self._metrics.note_classification(seen.classification, seen.raw_downlink)
         if seen.problem is not None:
-            self._metrics.problems.add(seen.problem, str(seen.status))
+            self._metrics.problems.add(seen.problem.name, str(seen.status))
+
+    def _write(self, scope: Scope, seen: Observation, milliseconds: float) -> None:
+        """One line: failures at level info, the edge's or the cloud's at error, all else at debug."""
+        level = self._level(scope, seen)
+        if _log.isEnabledFor(level):
+            fields = _fields(scope, seen, milliseconds)
+            cause = None if seen.problem is None else seen.problem.cause
+            _log.log(level, "%s", _text(fields), exc_info=cause, extra={"fields": fields})
+
+    def _level(self, scope: Scope, seen: Observation) -> int:
+        if seen.problem is None:
+            return logging.DEBUG if 0 < seen.status < 400 else logging.INFO
+        if (repeated := _REPEATED.get(seen.problem.name)) is not None:
+            return logging.WARNING if self._refusals.due(_client(scope)) else repeated
+        return logging.ERROR if seen.status >= 500 else logging.INFO
 
 
 def _trace_of(headers: Iterable[tuple[bytes, bytes]]) -> Trace:
@@ -96,31 +128,24 @@ def _counted_out(send: Send, seen: Observation, trace: Trace) -> Send:
     return counting
 
 
-def _write(scope: Scope, seen: Observation, milliseconds: float) -> None:
-    """To the log: failures at level info, everything at debug.
-
-    Of those that were sent away as busy there are thousands when there is least time for them: their client
-    is named once a minute.
-    """
-    level = logging.DEBUG if 0 < seen.status < 400 or seen.problem == BUSY.name else logging.INFO
-    if seen.problem == BUSY.name:
-        host = scope["client"][0] if scope.get("client") else "somebody"
-        _refusals.note(host, "too many requests are waiting")
-    if _log.isEnabledFor(level):
-        fields = _fields(scope, seen, milliseconds)
-        _log.log(level, "%s", _text(fields), extra={"fields": fields})
+def _client(scope: Scope) -> str:
+    host: str = scope["client"][0] if scope.get("client") else "somebody"
+    return host
 
 
 def _fields(scope: Scope, seen: Observation, milliseconds: float) -> dict[str, object]:
     """What does not apply is None."""
-    answer = seen.classification
+    answer, problem = seen.classification, seen.problem
     return {
         "method": scope["method"],
         "path": quote(scope["path"][:_PATH_CHARS]),  # as it came it could hold line breaks
         "status": seen.status or None,
-        "problem": seen.problem,
         "route": None if answer is None else answer.route,
         "reason": None if answer is None else answer.reason,
+        "problem": None if problem is None else problem.name,
+        "detail": None if problem is None else on_one_line(problem.detail),
+        "instance": None if problem is None else problem.instance,
+        "client": None if problem is None else _client(scope),
         "milliseconds": round(milliseconds, 3),
         "received_bytes": seen.received,
         "sent_bytes": seen.sent,
@@ -137,4 +162,6 @@ def _text(fields: dict[str, object]) -> str:
     text += f"{fields['received_bytes']} B in, {fields['sent_bytes']} B out"
     if fields["uplink_bytes"] is not None:
         text += f", cloud {fields['uplink_bytes']} B up, {fields['downlink_bytes']} B down"
+    if fields["problem"] is not None:
+        text += f", from {fields['client']}, {fields['instance']}: {fields['detail']}"
     return text

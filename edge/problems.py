@@ -1,7 +1,6 @@
 """Every error that the edge answers with, as RFC 9457 documents (application/problem+json)."""
 
 import http
-import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from edge.observation import note_problem
+from edge.observation import Failure, note_failure
 from splitwire.errors import (
     BundleMismatch,
     CloudBusy,
@@ -69,8 +68,6 @@ _HEADERS = {
 }
 
 _URN = "urn:splitwire:problem:"
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,18 +206,16 @@ async def _on_exception(_: Request, error: Exception) -> JSONResponse:
 
 
 def respond(kind: Kind, detail: str, cause: Exception | None = None) -> JSONResponse:
-    """A problem's answer; those that are the server's fault are logged.
-
-    That it is busy is no fault, and is said when there is least time for it: the access log has that.
-    """
+    """A problem's answer. cause: what nobody expected; the log has it, in the request's line."""
     document = ProblemDocument(kind.type, kind.title, kind.status, detail, _new_id())
-    if kind.status >= 500 and kind is not BUSY:
-        _log.error("%s %s: %s", document.instance, kind.name, detail, exc_info=cause)
-    return _send(document, _HEADERS.get(kind.status))
+    return _send(document, _HEADERS.get(kind.status), cause)
 
 
-def _send(document: ProblemDocument, headers: Mapping[str, str] | None) -> JSONResponse:
-    note_problem(document.type.removeprefix(_URN))
+def _send(
+    document: ProblemDocument, headers: Mapping[str, str] | None, cause: Exception | None = None
+) -> JSONResponse:
+    name = document.type.removeprefix(_URN)
+    note_failure(Failure(name, document.detail, document.instance, cause))
     return JSONResponse(asdict(document), document.status, headers, media_type=MEDIA_TYPE)
 
 

@@ -1,6 +1,7 @@
 """Several clouds that serve the same bundle, asked in turn; one that does not answer costs a request nothing.
 
-A cloud that drains says so, and the request goes to the next.
+A cloud that drains says so, and the request goes to the next: as far as the budget reaches, since what fails
+everywhere must not be tried everywhere.
 """
 
 import itertools
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 
 from edge.client import Reply
 from edge.replica import Replica
+from edge.retry_budget import RetryBudget
 from splitwire.errors import BundleMismatch, CloudBusy, CloudError, CloudRefused, CloudUnavailable
 from splitwire.frame import Frame
 
@@ -16,10 +18,11 @@ __all__ = ["Replicas"]
 
 
 class Replicas:
-    """At least one. Any number of threads may call `forward`."""
+    """At least one. Any number of threads may call `forward`. budget: of which asking another one takes."""
 
-    def __init__(self, replicas: Sequence[Replica]) -> None:
+    def __init__(self, replicas: Sequence[Replica], budget: RetryBudget | None = None) -> None:
         self.replicas = tuple(replicas)
+        self._budget = RetryBudget() if budget is None else budget
         self._turns = itertools.count()
 
     @property
@@ -37,11 +40,15 @@ class Replicas:
         failure: CloudError | None = None
         for replica in self._in_turn():
             try:
-                return replica.forward(frame, deadline)
+                reply = replica.forward(frame, deadline)
             except (CloudUnavailable, CloudBusy, CloudRefused, BundleMismatch) as error:
                 failure = error
-                if time.monotonic() >= deadline:
+                self._budget.fail()
+                if time.monotonic() >= deadline or not self._budget.allows:
                     break
+            else:
+                self._budget.succeed()
+                return reply
         assert failure is not None
         try:
             raise failure

@@ -22,6 +22,8 @@ from edge.pipeline import Pipeline
 from edge.protocol import KEEP_ALIVE_SECONDS, BoundedProtocol
 from edge.replica import Replica
 from edge.replicas import Replicas
+from edge.retry_budget import RetryBudget
+from edge.spans import EdgeSpans
 from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
@@ -66,15 +68,18 @@ def _make(config: EdgeConfig, access: CloudAccess, bundle: Bundle) -> Pipeline:
 
 def _make_replicas(config: EdgeConfig, bundle: Bundle, access: CloudAccess) -> Replicas:
     uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
+    budget = RetryBudget()
 
     def make(address: Address, name: str | None, on_fault: Callable[[], None]) -> Replica:
         reached = access.found_by(name)
         return Replica(
-            CloudClient(str(address), bundle.digest, uplink=uplink, downlink=downlink, access=reached),
+            CloudClient(
+                str(address), bundle.digest, uplink=uplink, downlink=downlink, access=reached, budget=budget
+            ),
             on_fault,
         )
 
-    return make_replicas(config.cloud, make)
+    return make_replicas(config.cloud, make, budget)
 
 
 def serve(config: EdgeConfig) -> None:
@@ -83,17 +88,22 @@ def serve(config: EdgeConfig) -> None:
 
     Raises:
         BundleError: as `make_pipeline`.
-        ConfigError: an address cannot be listened on, or a certificate, key or token cannot be used.
+        ConfigError: an address cannot be listened on, a certificate, key or token cannot be used, or spans
+            cannot be exported.
     """
     certificate = config.credentials.certificate()
     hangup = _Hangup()
     holder, metrics = make_holder(config), EdgeMetrics()
-    with _listen(config.listen) as listener, _monitoring(config, metrics) as watched:
+    with (
+        _listen(config.listen) as listener,
+        _monitoring(config, metrics) as watched,
+        _exporting(config) as spans,
+    ):
         address = Address(config.listen.host, listener.getsockname()[1])
         url = f"{'https' if config.credentials.encrypt else 'http'}://{address}"
         ready = [f"serving {holder.current} on {url}"]
         ready += [f"metrics on http://{watched}/metrics"] if watched is not None else []
-        settings = _uvicorn_config(config, holder, metrics)
+        settings = _uvicorn_config(config, holder, metrics, spans)
         if certificate is not None:
             _renew(settings, certificate)
         _Server(settings, holder, hangup, ready, config.log_format).run(sockets=[listener])
@@ -163,10 +173,23 @@ def _monitoring(config: EdgeConfig, metrics: EdgeMetrics) -> Iterator[Address | 
         yield pages.address
 
 
-def _uvicorn_config(config: EdgeConfig, holder: Holder, metrics: EdgeMetrics) -> uvicorn.Config:
+@contextlib.contextmanager
+def _exporting(config: EdgeConfig) -> Iterator[EdgeSpans | None]:
+    """What exports spans meanwhile; None does not."""
+    recorder = config.tracing.open("edge")
+    if recorder is None:
+        yield None
+        return
+    with contextlib.closing(recorder):
+        yield EdgeSpans(recorder)
+
+
+def _uvicorn_config(
+    config: EdgeConfig, holder: Holder, metrics: EdgeMetrics, spans: EdgeSpans | None
+) -> uvicorn.Config:
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
     return uvicorn.Config(
-        make_app(config, holder, metrics),
+        make_app(config, holder, metrics, spans),
         http=BoundedProtocol,
         limit_concurrency=config.max_connections,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

@@ -8,7 +8,7 @@ from splitwire import __version__
 from splitwire.address import Address
 from splitwire.logs import LOG_FORMATS
 
-__all__ = ["LOG_LEVELS", "Parser", "add_watching", "take"]
+__all__ = ["LOG_LEVELS", "Parser", "add_tracing", "add_watching", "take"]
 
 _T = TypeVar("_T")
 
@@ -52,4 +52,20 @@ def add_watching(parser: Parser, loopback: Address) -> None:
         choices=LOG_FORMATS,
         default=LOG_FORMATS[0],
         help="json is one object a line (default: %(default)s)",
+    )
+
+
+def add_tracing(parser: Parser) -> None:
+    """Where spans go: --otlp and --otlp-sample."""
+    parser.add_argument(
+        "--otlp",
+        metavar="URL",
+        help="export spans to the OpenTelemetry collector at http(s)://HOST:PORT; needs the extra otel",
+    )
+    parser.add_argument(
+        "--otlp-sample",
+        type=float,
+        default=1.0,
+        metavar="F",
+        help="share that is exported of the requests whose traceparent does not say (default: %(default)g)",
     )

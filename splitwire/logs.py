@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 
 from splitwire.trace import CURRENT
 
-__all__ = ["LOG_FORMATS", "JsonFormatter", "TextFormatter", "announce", "configure"]
+__all__ = ["LOG_FORMATS", "JsonFormatter", "TextFormatter", "announce", "configure", "on_one_line"]
 
 LOG_FORMATS = ("text", "json")
+
+#: An explanation may repeat what a client sent, which must not choose how long it is.
+_LONGEST = 500
 
 
 class TextFormatter(logging.Formatter):
@@ -63,6 +66,11 @@ def announce(program: str, message: str, *, form: str) -> None:
     """A line on stderr whatever the level, since somebody waits for it."""
     record = logging.LogRecord(program, logging.INFO, "", 0, message, None, None)
     print(_formatter(program, form).format(record), file=sys.stderr, flush=True)
+
+
+def on_one_line(text: str) -> str:
+    """At most 500 characters of it, those that are not printed as Python escapes them: no line is forged."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_LONGEST])[:_LONGEST]
 
 
 def _formatter(program: str, form: str) -> logging.Formatter:

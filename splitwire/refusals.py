@@ -12,7 +12,7 @@ _MAX_PEERS = 1024
 
 
 class Refusals:
-    """Warns of each peer at most once a minute."""
+    """Warns of each peer at most once a minute; the rest is for level debug."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
@@ -20,10 +20,18 @@ class Refusals:
 
     def note(self, peer: str, reason: str) -> None:
         """peer: its address, without a port. reason: must not repeat what the peer sent."""
+        if self.due(peer):
+            self._log.warning("%s was refused: %s (said once a minute)", peer, reason)
+        else:
+            self._log.debug("%s was refused: %s", peer, reason)
+
+    def due(self, peer: str) -> bool:
+        """Whether it is to be warned of now; it then is not again for a minute."""
         now = time.monotonic()
         if len(self._warned) >= _MAX_PEERS:
             self._warned = {p: when for p, when in self._warned.items() if now - when < _QUIET_SECONDS}
         known = self._warned.get(peer)
-        if len(self._warned) < _MAX_PEERS if known is None else now - known >= _QUIET_SECONDS:
+        due = len(self._warned) < _MAX_PEERS if known is None else now - known >= _QUIET_SECONDS
+        if due:
             self._warned[peer] = now
-            self._log.warning("%s was refused: %s (said once a minute)", peer, reason)
+        return due

@@ -10,7 +10,9 @@ import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-__all__ = ["CURRENT", "Trace", "TraceParent", "is_request_id", "new_request_id"]
+from splitwire.spans import Recording
+
+__all__ = ["CURRENT", "SAMPLED", "Trace", "TraceParent", "is_request_id", "new_request_id"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -19,7 +21,8 @@ _INVALID_VERSION = "ff"
 
 _TRACE_ID_BYTES, _PARENT_ID_BYTES, _PACKED_BYTES = 16, 8, 25
 
-_SAMPLED = 1
+#: The flag of a traceparent whose trace is recorded.
+SAMPLED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class TraceParent:
     @property
     def sampled(self) -> bool:
         """Whether the caller may have recorded it, and wants others to."""
-        return bool(self.flags & _SAMPLED)
+        return bool(self.flags & SAMPLED)
 
     def __str__(self) -> str:
         return f"00-{self.trace_id.hex()}-{self.parent_id.hex()}-{self.flags:02x}"
@@ -62,11 +65,15 @@ class TraceParent:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """request_id: None where only the trace is known. given: whether the client chose the id."""
+    """request_id: None where only the trace is known. given: whether the client chose the id.
+
+    recording: of its spans; None where they are not exported from here.
+    """
 
     request_id: str | None
     given: bool = False
     parent: TraceParent | None = None
+    recording: Recording | None = None
 
     @property
     def crossing_id(self) -> str | None:

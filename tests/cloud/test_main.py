@@ -9,6 +9,7 @@ from cloud.config import CloudConfig
 from cloud.credentials import Credentials
 from splitwire import __version__
 from splitwire.bundle import Bundle
+from splitwire.otlp import Otlp
 from tests.e2e.processes import ROOT
 
 SHIPPED = ROOT / "models" / "cifar10"
@@ -19,7 +20,8 @@ def test_help_names_every_option_and_fits_a_page(capsys: pytest.CaptureFixture[s
         main(["--help"])
     assert ended.value.code == 0
     page = capsys.readouterr().out
-    options = {*CloudConfig.__dataclass_fields__, *Credentials.__dataclass_fields__} - {"credentials"}
+    kinds = (CloudConfig, Credentials, Otlp)
+    options = {name for kind in kinds for name in kind.__dataclass_fields__} - {"credentials", "tracing"}
     for option in options:
         assert f"--{option.replace('_', '-')}" in page
     assert "SPLITWIRE_TOKEN" in page

@@ -18,7 +18,7 @@ FRAME = Frame((1, 4), Packing.DENSE, 8, bytes(4))
 
 def observe(metrics: CloudMetrics, request: pb.ForwardRequest, error: BaseException | None = None) -> None:
     async def answer() -> None:
-        with Observer(metrics).request(request, time.perf_counter_ns()) as seen:
+        with Observer(metrics).request(request, time.perf_counter_ns(), method="Forward", digest=b"") as seen:
             assert metrics.in_flight == 1
             if error is not None:
                 raise error
@@ -47,7 +47,10 @@ def test_failures_are_counted_and_logged_at_info(
         observe(metrics, pb.ForwardRequest(), error)
     assert (requests(metrics, code), requests(metrics, "OK"), metrics.in_flight) == (1, None, 0)
     (record,) = caplog.records
-    assert (record.levelname, record.getMessage().split()[0]) == ("INFO", code)
+    level = "ERROR" if code == "INTERNAL" else "INFO"
+    assert (record.levelname, record.getMessage().split()[0]) == (level, code)
+    assert record.getMessage().endswith(f": {error}" if str(error) else " B out")
+    assert (record.exc_info is not None) == (code == "INTERNAL")
 
 
 def test_answers_are_counted_and_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
@@ -62,7 +65,7 @@ def test_answers_are_counted_and_logged_at_debug(caplog: pytest.LogCaptureFixtur
 
 def test_the_requests_trace_is_followed() -> None:
     async def answer(request: pb.ForwardRequest) -> Trace | None:
-        with Observer(CloudMetrics()).request(request, 0):
+        with Observer(CloudMetrics()).request(request, 0, method="Forward", digest=b""):
             return CURRENT.get()
 
     request = pb.ForwardRequest(trace=pb.Trace(request_id="abc"))

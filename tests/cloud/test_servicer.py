@@ -1,5 +1,7 @@
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import numpy as np
@@ -11,7 +13,7 @@ from splitwire import __version__
 from splitwire.bundle import Bundle
 from splitwire.engine import Engine
 from splitwire.frame import decode
-from tests.cloud.serving import PATIENCE, Serving, StreamClient, make_request, make_symbols, serving
+from tests.cloud.serving import PATIENCE, Serving, StreamClient, health, make_request, make_symbols, serving
 
 
 def _returned(bundle: Bundle, reply: pb.ForwardReply) -> object:
@@ -238,3 +240,51 @@ def test_draining_gives_up_at_its_limit(slow_bundle: Bundle) -> None:
         cloud.drain(0.0)
         code, _ = stream.status()
         assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+def test_a_refused_request_is_one_line_of_the_log(
+    tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whichever call it came; what nobody expected has its traceback there too."""
+
+    def breaks(*_: object, **__: object) -> None:
+        raise RuntimeError("why")
+
+    other = make_request(tiny_bundle)
+    other.bundle_digest = bytes(8)
+    with caplog.at_level(logging.INFO), serving(tiny_bundle.path) as cloud:
+        stream = StreamClient(cloud.stub)
+        for code, level, detail in (
+            ("FAILED_PRECONDITION", "INFO", "the request is for"),
+            ("INTERNAL", "ERROR", "why"),
+        ):
+            if code == "INTERNAL":
+                monkeypatch.setattr(cloud.server.holder, "find", breaks)
+            for unary in (True, False):
+                caplog.clear()
+                if unary:
+                    _refusal(cloud, other)
+                else:
+                    stream.send(other)
+                    stream.receive()
+                health(cloud.channel)  # by now the event loop has written it
+                (record,) = caplog.records
+                assert (record.name, record.levelname) == ("cloud.observer", level)
+                assert record.getMessage().startswith(f"{code} after ")
+                assert detail in record.getMessage()
+                assert (record.exc_info is not None) == (code == "INTERNAL")
+        stream.half_close()
+
+
+def test_garbled_bytes_are_one_line_too(
+    cloud: Serving, tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    unary: Any = cloud.channel.unary_unary("/splitwire.v1.SplitInference/Forward")
+    stream: Any = cloud.channel.stream_stream("/splitwire.v1.SplitInference/ForwardStream")
+    for call in (lambda: unary(b"\xff", timeout=PATIENCE), lambda: list(stream(iter([b"\xff"])))):
+        caplog.clear()
+        with caplog.at_level(logging.INFO), pytest.raises(grpc.RpcError):
+            call()
+        (record,) = caplog.records
+        assert record.getMessage().startswith("INVALID_ARGUMENT: ")
+        assert "127.0.0.1" in record.getMessage()

@@ -87,14 +87,14 @@ def test_the_documented_pair_answers_over_https_to_whom_it_should(
         assert post(edge, verify=trust, headers=right).status_code == 200
         for _ in range(3):
             assert problem(post(edge, verify=trust)) == (401, "unauthenticated")
-        for path, status in (("healthz", 200), ("readyz", 200), ("model", 401), ("docs", 401)):
+        for path, status in (("healthz", 200), ("readyz", 200), ("model", 401), ("docs", 200)):
             assert httpx.get(f"{edge.address}/{path}", verify=trust).status_code == status
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             post(edge)
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{edge.address}/healthz".replace("https", "http"))
         logged = rest_of(edge)
-    assert logged.count("127.0.0.1 was refused: a valid token is needed") == 1
+    assert logged.count(" 401 unauthenticated after ") == logged.count(": a valid token is needed") == 4
     assert right["Authorization"][7:] not in logged
 
 
@@ -183,7 +183,7 @@ def test_an_edge_that_lacks_something_gets_no_answer_from_the_cloud(
         assert problem(post(edge)) == expected
         assert problem(httpx.get(f"{edge.address}/readyz", timeout=PATIENCE)) == expected
         logged = rest_of(edge)
-    assert logged.count(f" {expected[1]}: ") == 2
+    assert logged.count(f" {expected[1]} after ") == 2
     assert OTHER_TOKEN not in logged
 
 

@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from splitwire.bundle import Bundle
+from tests.bundles import tiny_bundle as make_tiny_bundle
 from tests.e2e.processes import PATIENCE, Service, cloud_process, edge_process
 from tests.edge.images import image_file
 
@@ -82,3 +84,39 @@ def test_json_logs_are_objects_from_the_first_line_to_the_last(tiny_bundle: Bund
         if line["logger"] == "edge.observer"
     ]
     assert found == [("debug", 200, "j"), ("info", 415, "j")]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_failed_request_is_one_line_on_either_side(tiny_bundle: Bundle, tmp_path: Path, form: str) -> None:
+    other = make_tiny_bundle(tmp_path / "other", seed=1)
+    options = ("--log-format", form)
+    with (
+        cloud_process(other.path, *options) as cloud,
+        edge_process(
+            tiny_bundle.path, address_of(cloud), *options, "--fallback", "none", "--metrics", "127.0.0.1:0"
+        ) as edge,
+    ):
+        for content, status in ((b"hello", 415), (image_file(), 503)):
+            headers = {"X-Request-Id": f"failed-{status}"}
+            url = f"{address_of(edge)}/classify"
+            response = httpx.post(url, content=content, headers=headers, timeout=PATIENCE)
+            assert response.status_code == status
+        logs = []
+        for service in (edge, cloud):
+            service.process.send_signal(signal.SIGTERM)
+            logs.append(service.end()[1].splitlines())
+    (unsupported,) = (line for line in logs[0] if "failed-415" in line)
+    refused, breaker = sorted((line for line in logs[0] if "failed-503" in line), key=len, reverse=True)
+    (told,) = (line for line in logs[1] if "failed-503" in line)
+    assert "is not asked for now" in breaker, "which is no line of the request's"
+    assert "POST /classify 415 unsupported-image-type after " in unsupported
+    assert "POST /classify 503 bundle-mismatch after " in refused
+    assert "FAILED_PRECONDITION after " in told
+    for line in (unsupported, refused, told):
+        assert ": " in line.partition(" after ")[2], "and the reason"
+
+
+def address_of(service: Service) -> str:
+    """Of a log in text or JSON."""
+    message: str = json.loads(service.announced)["message"] if "{" in service.announced else service.announced
+    return message.split()[-1]

@@ -11,6 +11,7 @@ from edge.discovery import Discovered, make_replicas
 from edge.names import CloudName
 from edge.replica import Replica
 from edge.replicas import Replicas
+from edge.retry_budget import RetryBudget
 from splitwire.address import Address
 from splitwire.errors import CloudUnavailable
 from tests.edge.test_replica import FRAME, PATIENCE, Fickle
@@ -80,10 +81,10 @@ def ask(replicas: Replicas, times: int = 1) -> None:
 
 
 def test_addresses_alone_need_no_thread(zone: Zone) -> None:
-    replicas = make_replicas([Address("10.0.0.1", 7), Address("10.0.0.2", 7)], zone.make)
+    replicas = make_replicas([Address("10.0.0.1", 7), Address("10.0.0.2", 7)], zone.make, RetryBudget())
     assert type(replicas) is Replicas
     assert zone.found_by == {"10.0.0.1": None, "10.0.0.2": None}
-    named = make_replicas([NAME], zone.make)
+    named = make_replicas([NAME], zone.make, RetryBudget())
     assert isinstance(named, Discovered)
     named.close()
 

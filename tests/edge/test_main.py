@@ -9,6 +9,7 @@ from edge.config import EdgeConfig
 from edge.credentials import CloudCredentials, Credentials
 from splitwire import __version__
 from splitwire.bundle import Bundle
+from splitwire.otlp import Otlp
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -28,9 +29,9 @@ def test_help_names_every_option_route_and_exit_status(capsys: pytest.CaptureFix
     assert status == 0
     fields = {
         name
-        for kind in (EdgeConfig, Credentials, CloudCredentials)
+        for kind in (EdgeConfig, Credentials, CloudCredentials, Otlp)
         for name in kind.__dataclass_fields__
-        if not name.endswith("credentials")
+        if not name.endswith(("credentials", "tracing"))
     }
     for field in fields:
         assert f"--{field.replace('_', '-')}" in out

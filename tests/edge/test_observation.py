@@ -1,14 +1,16 @@
-from edge.observation import SEEN, Observation, note_problem
+from edge.observation import SEEN, Failure, Observation, note_failure
+
+BUSY = Failure("busy", "too many", "urn:uuid:1")
 
 
 def test_what_is_said_outside_of_a_request_is_lost() -> None:
-    note_problem("busy")
+    note_failure(BUSY)
     assert SEEN.get() is None
 
 
 def test_what_is_said_belongs_to_the_request() -> None:
     seen = Observation()
     token = SEEN.set(seen)
-    note_problem("busy")
+    note_failure(BUSY)
     SEEN.reset(token)
-    assert seen.problem == "busy"
+    assert seen.problem is BUSY

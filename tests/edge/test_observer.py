@@ -1,15 +1,18 @@
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 
+from edge.credentials import Credentials
 from edge.observer import REQUEST_ID
 from splitwire.bundle import Bundle
-from splitwire.logs import JsonFormatter
+from splitwire.logs import JsonFormatter, TextFormatter
 from tests.cloud.serving import Serving
 from tests.edge.calling import Caller, calling, problem_name
 from tests.edge.images import image_file
+from tests.edge.test_protocol import server
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 
@@ -24,6 +27,19 @@ class Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(json.loads(self.format(record)))
+
+
+@pytest.fixture
+def everything() -> Iterator[Lines]:
+    """All that this process logs at info and above, whoever does, but for the test's own client."""
+    handler, log = Lines(), logging.getLogger()
+    handler.addFilter(lambda record: not record.name.startswith("httpx"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    yield handler
+    log.removeHandler(handler)
+    log.setLevel(level)
 
 
 @pytest.fixture
@@ -75,8 +91,85 @@ def test_problems_have_one_too_whatever_went_wrong(
     assert found == [
         ("one", "info", 415, "unsupported-image-type"),
         ("two", "info", 404, "about:blank"),
-        ("three", "info", 500, "internal-error"),
+        ("three", "error", 500, "internal-error"),
     ]
+
+
+#: What makes a request fail: its arguments, then status, problem, level of its line.
+FAILURES: list[tuple[dict[str, object], int, str, str]] = [
+    ({"method": "GET", "url": "/model", "headers": {}}, 401, "unauthenticated", "warning"),
+    ({"method": "GET", "url": "/nothing"}, 404, "about:blank", "info"),
+    ({"method": "GET", "url": "/classify"}, 405, "about:blank", "info"),
+    ({"method": "POST", "url": "/classify", "content": b"hello"}, 415, "unsupported-image-type", "info"),
+    ({"method": "POST", "url": "/classify?top_k=99", "content": b"a"}, 422, "bad-parameter", "info"),
+    ({"method": "POST", "url": "/classify", "content": image_file()}, 503, "cloud-unavailable", "error"),
+]
+
+
+def test_a_failure_is_one_line_that_says_it_all(tiny_bundle: Bundle, everything: Lines) -> None:
+    token = "token-token-token-1"
+    with calling(tiny_bundle.path, "127.0.0.1:1", credentials=Credentials(token=token)) as edge:
+        classified = [
+            edge(**{"headers": {"Authorization": f"Bearer {token}"}} | query)  # type: ignore[arg-type]
+            for query, *_ in FAILURES
+        ]
+    found = [line for line in everything.lines if line["logger"] != "edge.replica"]  # whose is the breaker
+    assert len(found) == len(FAILURES)
+    for (query, status, problem, level), response, line in zip(FAILURES, classified, found, strict=True):
+        document = response.json()
+        assert (response.status_code, line["status"], line["problem"]) == (status, status, problem)
+        assert (line["method"], line["level"]) == (query["method"], level)
+        assert str(query["url"]).partition("?")[0] == line["path"]
+        assert (line["detail"], line["instance"]) == (document["detail"], document["instance"])
+        assert line["request"] == response.headers[REQUEST_ID]
+        assert line["client"] == "127.0.0.1"
+        assert isinstance(line["milliseconds"], float)
+        for said in (document["detail"], document["instance"], f" {status} {problem} after "):
+            assert said in str(line["message"])
+
+
+def broken(*_: object, **__: object) -> None:
+    raise RuntimeError("why")
+
+
+def test_what_nobody_expected_is_one_line_of_the_whole_server(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, everything: Lines
+) -> None:
+    """uvicorn would log it again."""
+    with calling(tiny_bundle.path, "127.0.0.1:1") as edge, server(edge.app) as (host, port):
+        monkeypatch.setattr(edge.pipeline, "classify", broken)
+        everything.lines.clear()
+        response = httpx.post(f"http://{host}:{port}/classify", content=image_file())
+    assert response.status_code == 500
+    (line,) = (line for line in everything.lines if line["level"] not in ("info", "debug"))
+    assert (line["level"], line["request"]) == ("error", response.headers[REQUEST_ID])
+    assert str(line["exception"]).endswith("RuntimeError: why")
+    assert "why" not in str(line["message"])
+
+
+def test_a_line_is_one_line_whatever_the_client_wrote(edge: Caller, everything: Lines) -> None:
+    form = b'--a\r\nContent-Disposition: form-data; name="x\ny"\r\n\r\nz\r\n--a--\r\n'
+    requests: list[Callable[[], httpx.Response]] = [
+        lambda: edge("GET", "/no%0Aedge: all is well"),
+        lambda: edge("GET", "/" + "%1b" * 2000),
+        lambda: edge.classify(form, "multipart/form-data; boundary=a"),
+        lambda: edge.classify(b"x", "image/" + "x" * 3000),
+    ]
+    for request in requests:
+        assert request().status_code >= 400
+    assert len(everything.lines) == len(requests)
+    for line in everything.lines:
+        record = logging.LogRecord("", logging.INFO, "", 0, str(line["message"]), None, None)
+        assert len(TextFormatter("edge").format(record).splitlines()) == 1
+        assert str(line["message"]).isprintable()
+        assert len(str(line["message"])) < 1500
+
+
+def test_clients_that_are_refused_are_warned_of_once_a_minute(tiny_bundle: Bundle, lines: Lines) -> None:
+    with calling(tiny_bundle.path, "127.0.0.1:1", credentials=Credentials(token="t" * 16)) as edge:
+        for _ in range(3):
+            edge("GET", "/model")
+    assert [line["level"] for line in lines.lines] == ["warning", "info", "info"]
 
 
 def test_the_access_log_says_route_milliseconds_and_bytes(edge: Caller, lines: Lines) -> None:

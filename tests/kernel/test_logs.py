@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitwire.logs import JsonFormatter, TextFormatter, announce
+from splitwire.logs import JsonFormatter, TextFormatter, announce, on_one_line
 from splitwire.trace import CURRENT, Trace, TraceParent
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -81,3 +81,11 @@ def test_an_announcement_takes_no_notice_of_levels(form: str, capsys: pytest.Cap
     line = capsys.readouterr().err
     assert line == "edge: serving\n" if form == "text" else json.loads(line)["message"] == "serving"
     assert re.fullmatch(r".*\n", line)
+
+
+@given(st.text(max_size=2000))
+def test_an_explanation_is_one_line_of_bounded_length(text: str) -> None:
+    said = on_one_line(text)
+    assert said.isprintable()
+    assert len(said) <= 500
+    assert said == text or not text.isprintable() or len(text) > 500

@@ -47,3 +47,13 @@ def test_many_peers_fill_neither_memory_nor_log(
     refusals.note("10.0.0.200", "no token")
     assert len(caplog.records) == 9
     assert set(refusals._warned) == {"10.0.0.200"}
+
+
+def test_the_rest_is_for_level_debug(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    refusals = Refusals(logging.getLogger("here"))
+    with caplog.at_level(logging.DEBUG, "here"):
+        for _ in range(3):
+            refusals.note("10.0.0.1", "no token")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "DEBUG", "DEBUG"]
+    assert not refusals.due("10.0.0.1")
+    assert refusals.due("10.0.0.2")
