@@ -8,20 +8,19 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from trainer.figure import new_figure, png
+from trainer.labels import Label, place_labels
 from trainer.point import BOTH, UPLINK, Point
 
 __all__ = ["draw_tradeoff"]
 
 
 class _Style(NamedTuple):
-    """label: where text goes, in points from its marker; aligned: the text's side that is there.
-    staggered: where the text of every other point goes, since neighbours may lie close together."""
+    """label: where a file's text goes, in points from its marker; aligned: the text's side that is there."""
 
     color: str
     marker: str
     label: tuple[int, int] = (7, -11)
     aligned: str = "left"
-    staggered: tuple[int, int] | None = None
 
 
 #: Distinguishable without colour vision (Okabe and Ito); markers differ too.
@@ -32,9 +31,13 @@ _FILES = {
     "PNG": _Style("#cc79a7", "X"),
 }
 _BUNDLES = {
-    UPLINK: _Style("#0072b2", "o", label=(0, 13), aligned="center", staggered=(0, 36)),
-    BOTH: _Style("#000000", "D", label=(9, -12), staggered=(9, -24)),
+    UPLINK: _Style("#0072b2", "o"),
+    BOTH: _Style("#000000", "D"),
 }
+
+
+#: Below every line and marker: a label must not hide what was measured.
+_UNDER: dict[str, Any] = {"zorder": 1.9, "path_effects": [withStroke(linewidth=2, foreground="white")]}
 
 
 def draw_tradeoff(points: Sequence[Point], title: str, note: str) -> bytes:
@@ -48,9 +51,12 @@ def draw_tradeoff(points: Sequence[Point], title: str, note: str) -> bytes:
     axes.margins(y=0.2)  # room for two rows of labels
     for kind, style in _FILES.items():
         _draw_files(axes, [point for point in points if point.kind == kind], style)
+    labels = []
     for kind, style in _BUNDLES.items():
-        _draw_bundles(axes, [point for point in points if point.kind == kind], style)
+        labels += _draw_bundles(axes, [point for point in points if point.kind == kind], style)
     axes.legend(frameon=False, loc="lower right", fontsize=9)
+    files = [(size, p.accuracy) for p in points if p.kind in _FILES for size in (p.mean_bytes, p.bare_bytes)]
+    place_labels(axes, labels, fontsize=8, besides=files, **_UNDER)
     return png(figure, dpi=120)
 
 
@@ -89,19 +95,20 @@ def _draw_files(axes: Axes, points: Sequence[Point], style: _Style) -> None:
         _write(axes, f"q{point.quality}", (at, point.accuracy), style)
 
 
-def _draw_bundles(axes: Axes, points: Sequence[Point], style: _Style) -> None:
+def _draw_bundles(axes: Axes, points: Sequence[Point], style: _Style) -> list[Label]:
+    """Returns the names that its points are to have."""
     if not points:
-        return
+        return []
     points = sorted(points, key=lambda point: point.mean_bytes)
     bytes_, accuracies = [point.mean_bytes for point in points], [point.accuracy for point in points]
     shared: dict[str, Any] = {"color": style.color, "marker": style.marker, "markersize": 8, "zorder": 3}
     axes.plot(bytes_, accuracies, label=f"symbols, {points[0].kind}", **shared)
-    for index, point in enumerate(points):
-        text = f"{point.mean_bytes:,.0f} B"
-        if point.kind == UPLINK:
-            text = f"{point.name}\n{text}, {100 * point.accuracy:.1f} %"
-        label = style.staggered if index % 2 and style.staggered else style.label
-        _write(axes, text, (point.mean_bytes, point.accuracy), style._replace(label=label))
+    return [Label(point.mean_bytes, point.accuracy, _text(point), style.color) for point in points]
+
+
+def _text(point: Point) -> str:
+    size = f"{point.mean_bytes:,.0f} B"
+    return f"{point.name}\n{size}, {100 * point.accuracy:.1f} %" if point.kind == UPLINK else size
 
 
 def _write(axes: Axes, text: str, at: tuple[float, float], style: _Style) -> None:
@@ -113,6 +120,5 @@ def _write(axes: Axes, text: str, at: tuple[float, float], style: _Style) -> Non
         ha=style.aligned,
         fontsize=8,
         color=style.color,
-        zorder=1.9,  # below every line and marker: a label must not hide what was measured
-        path_effects=[withStroke(linewidth=2, foreground="white")],
+        **_UNDER,
     )

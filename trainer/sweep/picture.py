@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from trainer.figure import new_figure, write_png
+from trainer.labels import Label, place_labels
 from trainer.sweep.cell import Value, describe
 from trainer.sweep.summary import Spread, Summary
 
@@ -78,7 +79,6 @@ def _draw_bytes(axes: Axes, summaries: Sequence[Summary], styles: dict[Value, _S
     axes.grid(alpha=0.3)
     axes.margins(x=0.12, y=0.12)
     axes.set_xlabel("mean payload; bars are standard deviations over the seeds")
-    middle = _middle([summary.spread("uplink_bytes").mean for summary in summaries])
     named: set[Value] = set()
     for summary in summaries:
         first = _first(summary)
@@ -86,31 +86,21 @@ def _draw_bytes(axes: Axes, summaries: Sequence[Summary], styles: dict[Value, _S
         x, y = summary.spread("uplink_bytes"), summary.spread("accuracy")
         _point(axes, x, y, styles[first], label if first not in named else "")
         named.add(first)
-        if len(summaries) <= _MOST_NAMES:
-            _name(axes, summary, x, y, leftwards=x.mean > middle)
     if any(summary.axes for summary in summaries):
         axes.legend(frameon=False, fontsize=8)
-
-
-def _middle(values: Sequence[float]) -> float:
-    return (min(values) + max(values)) / 2
+    if len(summaries) <= _MOST_NAMES:
+        labels = [_label(summary, styles[_first(summary)]) for summary in summaries]
+        place_labels(axes, labels, fontsize=7)
 
 
 def _point(axes: Axes, x: Spread, y: Spread, style: _Style, label: str) -> None:
     axes.errorbar(x.mean, y.mean, xerr=x.deviation, yerr=y.deviation, label=label or None, **_look(style))
 
 
-def _name(axes: Axes, summary: Summary, x: Spread, y: Spread, *, leftwards: bool) -> None:
+def _label(summary: Summary, style: _Style) -> Label:
     """The values of the axes that the legend does not say."""
     text = describe(dict(list(summary.axes.items())[1:]))
-    axes.annotate(
-        text,
-        (x.mean, y.mean),
-        xytext=(-6 if leftwards else 6, 5),
-        textcoords="offset points",
-        horizontalalignment="right" if leftwards else "left",
-        fontsize=7,
-    )
+    return Label(summary.spread("uplink_bytes").mean, summary.spread("accuracy").mean, text, style.color)
 
 
 def _look(style: _Style) -> dict[str, Any]:
