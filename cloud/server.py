@@ -21,7 +21,7 @@ from cloud.metrics import CloudMetrics, pages_of
 from cloud.observer import Observer
 from cloud.servicer import Servicer
 from cloud.spans import CloudSpans
-from protos import splitwire_pb2 as pb
+from protos.service import SERVICE
 from protos.splitwire_pb2_grpc import add_SplitInferenceServicer_to_server
 from splitwire.address import Address
 from splitwire.bundle import Bundle
@@ -30,10 +30,9 @@ from splitwire.logs import announce
 from splitwire.pages import Pages
 from splitwire.spans import Recorder
 
-__all__ = ["SERVICE", "CloudServer", "serve"]
+__all__ = ["CloudServer", "serve"]
 
 #: The service's full name, under which health and reflection know it.
-SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
 
 #: After the drain only health watchers and the last writes are left.
 _FLUSH_SECONDS = 0.5

@@ -9,19 +9,15 @@ They are made when it is over, from the times that its answer has. Attributes as
 import time
 
 from cloud.body import Computed
-from protos import splitwire_pb2 as pb
+from protos.service import SERVICE
 from splitwire.frame import Frame
 from splitwire.spans import Recorder, Span, in_sequence, new_span_id, new_trace_id
 from splitwire.trace import Trace
 
 __all__ = ["CloudSpans"]
 
-_SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
-
 #: What the server is to blame for; all else is its client's doing (semantic conventions for gRPC, "Status").
 _FAULTS = ("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS")
-
-_NS_PER_MS = 1e6
 
 
 class CloudSpans:
@@ -51,7 +47,7 @@ class CloudSpans:
             return
         end_ns = time.time_ns()
         request = Span(
-            f"{_SERVICE}/{method}",
+            f"{SERVICE}/{method}",
             new_trace_id() if parent is None else parent.trace_id,
             new_span_id(),
             None if parent is None else parent.parent_id,
@@ -60,7 +56,7 @@ class CloudSpans:
             "server",
             {
                 "rpc.system": "grpc",
-                "rpc.service": _SERVICE,
+                "rpc.service": SERVICE,
                 "rpc.method": method,
                 "rpc.response.status_code": code,
                 "error.type": None if code == "OK" else code,
@@ -83,7 +79,7 @@ def _stages(request: Span, computed: Computed) -> list[Span]:
         "encode": computed.encode_ns,
     }
     return in_sequence(
-        ((name, ns / _NS_PER_MS) for name, ns in stages.items()),
+        stages.items(),
         trace_id=request.trace_id,
         parent_id=request.span_id,
         end_ns=request.start_ns + sum(stages.values()),

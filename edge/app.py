@@ -60,7 +60,7 @@ class _App(FastAPI):
     """Documents which of its operations want tokens; it is the gate that checks them."""
 
     def __init__(self, security: Security, **settings: Any) -> None:
-        super().__init__(version=__version__, **settings)
+        super().__init__(**settings)
         self._security = security
 
     def openapi(self) -> dict[str, Any]:
@@ -87,7 +87,9 @@ def make_app(
 
     tokens, admin = config.credentials.tokens(), config.credentials.admin_tokens()
     security = Security(tokens=tokens is not None, admin=admin is not None)
-    app = _App(security, title="Splitwire edge", description=_DESCRIPTION, lifespan=lifespan)
+    app = _App(
+        security, title="Splitwire edge", version=__version__, description=_DESCRIPTION, lifespan=lifespan
+    )
     handle_problems(app)
     seconds = config.deadline_ms / 1000
     app.add_middleware(Turnstile, admission=admission, path=_CLASSIFY, seconds=seconds)

@@ -22,6 +22,7 @@ from edge.access import PLAIN, CloudAccess
 from edge.mailboxes import Mailboxes
 from protos import splitwire_pb2 as pb
 from protos.digest import stream_metadata
+from protos.service import FORWARD_STREAM
 from protos.splitwire_pb2_grpc import SplitInferenceStub
 from splitwire.errors import CloudError, CloudRefused, CloudUnavailable, DeadlineExceeded
 
@@ -43,8 +44,6 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 
 #: What the cloud, or a proxy before it, says of a call whose credentials it does not accept.
 _REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
-
-_FORWARD_STREAM = f"/{pb.DESCRIPTOR.services_by_name['SplitInference'].full_name}/ForwardStream"
 
 #: What the stream's reader sees of a reply. (Not None, which gRPC takes for a failed deserialization.)
 _DELIVERED = object()
@@ -133,7 +132,7 @@ class Connection:
     def _open_stream(self) -> "grpc.StreamStreamMultiCallable[pb.ForwardRequest, object]":
         """The stub's ForwardStream, but for what becomes of a reply."""
         return self._channel.stream_stream(
-            _FORWARD_STREAM,
+            FORWARD_STREAM,
             request_serializer=pb.ForwardRequest.SerializeToString,
             response_deserializer=self._deliver,
         )

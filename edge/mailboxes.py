@@ -8,6 +8,7 @@ again and again: a reply that came twice would be the next request's.
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -31,14 +32,13 @@ class Mailboxes(Generic[_T]):
         #: By id, of all that are taken. None: its caller has given up.
         self._waiting: dict[int, SimpleQueue[_T] | None] = {}
         self._free = deque(range(_SHORT))
-        self._longest = _SHORT
+        self._long = count(_SHORT)
 
     def open(self) -> tuple[int, SimpleQueue[_T]]:
         """An id, and where its reply will be found."""
         mailbox: SimpleQueue[_T] = SimpleQueue()
         with self._lock:
-            taken = self._free.popleft() if self._free else self._longest
-            self._longest += taken == self._longest
+            taken = self._free.popleft() if self._free else next(self._long)
             self._waiting[taken] = mailbox
         return taken, mailbox
 

@@ -2,11 +2,15 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from edge.classification import Classification
-from splitwire.spans import Recording
+from splitwire.trace import CURRENT
 
-__all__ = ["SEEN", "Failure", "Observation", "note_classification", "note_failure"]
+__all__ = ["SEEN", "Failure", "Observation", "note_classification", "note_failure", "shown"]
+
+#: More of a path says nothing; the client chose its length.
+_PATH_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Failure:
 class Observation:
     """received, sent: bytes of the bodies. status: 0 while there is none. problem: what is answered instead.
 
-    raw_downlink: bytes of what came back for the classification, as dense float32. recording: of its spans.
+    raw_downlink: bytes of what came back for the classification, as dense float32.
     """
 
     received: int = 0
@@ -34,7 +38,6 @@ class Observation:
     status: int = 0
     problem: Failure | None = None
     classification: Classification | None = None
-    recording: Recording | None = None
     raw_downlink: int = 0
 
 
@@ -52,5 +55,11 @@ def note_classification(classification: Classification, raw_downlink: int) -> No
     """The request that is being answered ends with this classification. raw_downlink: as of `Observation`."""
     if (seen := SEEN.get()) is not None:
         seen.classification, seen.raw_downlink = classification, raw_downlink
-        if seen.recording is not None:
-            seen.recording.note_classification()
+    trace = CURRENT.get()
+    if trace is not None and trace.recording is not None:
+        trace.recording.note_classification()
+
+
+def shown(path: str) -> str:
+    """A request's path for people to read: as it came it could hold line breaks, and be of any length."""
+    return quote(path[:_PATH_CHARS])

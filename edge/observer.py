@@ -8,12 +8,11 @@ What cannot be seen from here those inside say, in observation.py.
 import logging
 import time
 from collections.abc import Iterable
-from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.metrics import EdgeMetrics
-from edge.observation import SEEN, Observation
+from edge.observation import SEEN, Observation, shown
 from edge.problems import BUSY, UNAUTHENTICATED
 from edge.spans import EdgeSpans
 from splitwire.logs import on_one_line
@@ -25,9 +24,6 @@ __all__ = ["REQUEST_ID", "Observer"]
 REQUEST_ID = "X-Request-Id"
 _REQUEST_ID_HEADER = REQUEST_ID.lower().encode()
 _TRACE_PARENT_HEADER = b"traceparent"
-
-#: More of a path says nothing; the client chose its length.
-_PATH_CHARS = 200
 
 #: How a client's refusals are logged, where a warning a minute is enough: there are thousands of those that
 #: were sent away as busy, when there is least time for them.
@@ -50,14 +46,12 @@ class Observer:
         began, seen, trace = time.perf_counter(), Observation(), _trace_of(scope["headers"])
         if self._spans is not None:
             trace = self._spans.begin(trace, scope["path"])
-            seen.recording = trace.recording
         tokens = CURRENT.set(trace), SEEN.set(seen)
         try:
             await self._app(scope, _counted_in(receive, seen), _counted_out(send, seen, trace))
         except Exception:
-            if (
-                seen.problem is None
-            ):  # or it is answered, its line says why, and the server need not say it too
+            # A problem that was answered has its line, which says why: the server need not say it too.
+            if seen.problem is None:
                 raise
         finally:
             self._count(seen)
@@ -138,7 +132,7 @@ def _fields(scope: Scope, seen: Observation, milliseconds: float) -> dict[str, o
     answer, problem = seen.classification, seen.problem
     return {
         "method": scope["method"],
-        "path": quote(scope["path"][:_PATH_CHARS]),  # as it came it could hold line breaks
+        "path": shown(scope["path"]),
         "status": seen.status or None,
         "route": None if answer is None else answer.route,
         "reason": None if answer is None else answer.reason,

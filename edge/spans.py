@@ -12,13 +12,12 @@ OpenTelemetry's semantic conventions where there is one, https://opentelemetry.i
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from urllib.parse import quote
 
 from starlette.types import Scope
 
 from edge.classification import Classification, StageTimings
-from edge.observation import Observation
-from protos import splitwire_pb2 as pb
+from edge.observation import Observation, shown
+from protos.service import SERVICE
 from splitwire.spans import Recorder, Recording, Span, in_sequence, new_trace_id
 from splitwire.trace import SAMPLED, Trace, TraceParent
 
@@ -29,11 +28,11 @@ _HEALTH = ("/healthz", "/readyz")
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
 
-_SERVICE, _METHOD = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name, "ForwardStream"
+_METHOD = "ForwardStream"
 
 _CALL = "call"
 
-_PATH_CHARS = 200
+_NS_PER_MS = 1_000_000
 
 
 class EdgeSpans:
@@ -85,7 +84,7 @@ def _request(recording: Recording, trace: Trace, scope: Scope, seen: Observation
             "http.response.status_code": seen.status or None,
             "http.request.body.size": seen.received,
             "http.response.body.size": seen.sent,
-            "url.path": quote(scope["path"][:_PATH_CHARS]),
+            "url.path": shown(scope["path"]),
             "url.scheme": scope["scheme"],
             "error.type": None if seen.problem is None else seen.problem.name,
             **_peers(scope),
@@ -123,7 +122,7 @@ def _stages(recording: Recording, seen: Observation, end_ns: int) -> list[Span]:
         call = Span(_CALL, recording.trace_id, recording.call_id, None, recording.called_ns, end_ns)
         return [_called(call, recording, fault, None)]
     stages = in_sequence(
-        _milliseconds(answer.timings_ms, called=recording.called is not None),
+        _nanoseconds(answer.timings_ms, called=recording.called is not None),
         trace_id=recording.trace_id,
         parent_id=recording.span_id,
         end_ns=recording.classified_ns or end_ns,
@@ -131,7 +130,7 @@ def _stages(recording: Recording, seen: Observation, end_ns: int) -> list[Span]:
     return [_called(s, recording, answer.reason, answer) if s.name == _CALL else s for s in stages]
 
 
-def _milliseconds(timings: StageTimings, *, called: bool) -> Iterator[tuple[str, float]]:
+def _nanoseconds(timings: StageTimings, *, called: bool) -> Iterator[tuple[str, int]]:
     """Of the stages that the request went through, in order. called: whether a cloud was asked."""
     cloud = None if timings.cloud is None else timings.cloud.total + (timings.network or 0.0)
     for name, value in (
@@ -145,7 +144,7 @@ def _milliseconds(timings: StageTimings, *, called: bool) -> Iterator[tuple[str,
         ("tail", timings.tail),
     ):
         if value is not None:
-            yield name, value
+            yield name, round(value * _NS_PER_MS)
 
 
 def _called(span: Span, recording: Recording, fault: str | None, answer: Classification | None) -> Span:
@@ -154,14 +153,14 @@ def _called(span: Span, recording: Recording, fault: str | None, answer: Classif
     sizes = {} if answer is None else _answer(answer)
     return replace(
         span,
-        name=f"{_SERVICE}/{_METHOD}",
+        name=f"{SERVICE}/{_METHOD}",
         span_id=recording.call_id,
         parent_id=recording.span_id,
         kind="client",
         fault=fault,
         attributes={
             "rpc.system": "grpc",
-            "rpc.service": _SERVICE,
+            "rpc.service": SERVICE,
             "rpc.method": _METHOD,
             "server.address": host or None,
             "server.port": int(port) if port.isdecimal() else None,

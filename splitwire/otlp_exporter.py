@@ -64,7 +64,7 @@ class OtlpExporter:
         try:
             for span in spans:
                 self._export(span)
-        except Exception:
+        except Exception:  # foreign code, and no request may fail for its spans
             _log.exception("spans were not exported")
 
     def close(self) -> None:

@@ -15,8 +15,6 @@ __all__ = ["Exporter", "Recorder", "Recording", "Span", "in_sequence", "new_span
 
 _SPAN_ID_BYTES, _TRACE_ID_BYTES = 8, 16
 
-_NS_PER_MS = 1_000_000
-
 
 def new_span_id() -> bytes:
     """8 bytes."""
@@ -98,12 +96,12 @@ class Recording:
 
 
 def in_sequence(
-    stages: Iterable[tuple[str, float]], *, trace_id: bytes, parent_id: bytes, end_ns: int
+    stages: Iterable[tuple[str, int]], *, trace_id: bytes, parent_id: bytes, end_ns: int
 ) -> list[Span]:
-    """Children, one after the other, of which the last ends at `end_ns`. stages: names and milliseconds."""
+    """Children, one after the other, of which the last ends at `end_ns`. stages: names and nanoseconds."""
     spans: list[Span] = []
-    for name, milliseconds in reversed(list(stages)):
-        start_ns = end_ns - round(milliseconds * _NS_PER_MS)
+    for name, took_ns in reversed(list(stages)):
+        start_ns = end_ns - took_ns
         spans.append(Span(name, trace_id, new_span_id(), parent_id, start_ns, end_ns))
         end_ns = start_ns
     return spans[::-1]

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from benchmarks.processes import Service
 from protos import splitwire_pb2 as pb
 from protos.convert import frame_to_message
+from protos.service import FORWARD_STREAM
 from splitwire.bundle import Bundle
 from splitwire.engine import Engine
 from splitwire.frame import decode, encode
 
 __all__ = ["Rate", "cloud_rate", "codec_ms", "graph_rate", "make_requests", "make_symbols"]
 
-_METHOD = f"/{pb.DESCRIPTOR.services_by_name['SplitInference'].full_name}/ForwardStream"
 
 #: Each client is an edge of its own: one connection each.
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
@@ -123,7 +123,7 @@ async def _client(address: str, requests: Sequence[bytes], first: int, ends: flo
     """Every reply until `ends`, and the one after."""
     replies: list[_Reply] = []
     async with grpc.aio.insecure_channel(address, _OPTIONS) as channel:
-        stream: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(_METHOD)()
+        stream: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(FORWARD_STREAM)()
         sent = time.perf_counter()
         while sent < ends:
             await stream.write(requests[(first + len(replies)) % len(requests)])

@@ -9,7 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from cloud.server import SERVICE
+from protos.service import SERVICE
 from splitwire.bundle import Bundle
 from splitwire.errors import BundleNotFound, ConfigError
 from splitwire.frame import max_payload_bytes

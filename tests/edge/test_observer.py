@@ -1,3 +1,4 @@
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -29,28 +30,28 @@ class Lines(logging.Handler):
         self.lines.append(json.loads(self.format(record)))
 
 
+@contextlib.contextmanager
+def listening(log: logging.Logger, level: int) -> Iterator[Lines]:
+    handler, before = Lines(), log.level
+    log.addHandler(handler)
+    log.setLevel(level)
+    yield handler
+    log.removeHandler(handler)
+    log.setLevel(before)
+
+
 @pytest.fixture
 def everything() -> Iterator[Lines]:
     """All that this process logs at info and above, whoever does, but for the test's own client."""
-    handler, log = Lines(), logging.getLogger()
-    handler.addFilter(lambda record: not record.name.startswith("httpx"))
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    yield handler
-    log.removeHandler(handler)
-    log.setLevel(level)
+    with listening(logging.getLogger(), logging.INFO) as found:
+        found.addFilter(lambda record: not record.name.startswith("httpx"))
+        yield found
 
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    handler, log = Lines(), logging.getLogger("edge.observer")
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.DEBUG)
-    yield handler
-    log.removeHandler(handler)
-    log.setLevel(level)
+    with listening(logging.getLogger("edge.observer"), logging.DEBUG) as found:
+        yield found
 
 
 def post(edge: Caller, image: bytes, *headers: tuple[str, str]) -> str:

@@ -19,7 +19,9 @@ def test_who_says_is_obeyed_and_of_the_others_a_share_is_recorded() -> None:
 
 
 def test_stages_follow_each_other_and_end_where_they_should() -> None:
-    spans = in_sequence([("a", 1.0), ("b", 2.5)], trace_id=bytes(16), parent_id=bytes(8), end_ns=10_000_000)
+    spans = in_sequence(
+        [("a", 1_000_000), ("b", 2_500_000)], trace_id=bytes(16), parent_id=bytes(8), end_ns=10_000_000
+    )
     assert [(s.name, s.start_ns, s.end_ns) for s in spans] == [
         ("a", 6_500_000, 7_500_000),
         ("b", 7_500_000, 10_000_000),

@@ -20,6 +20,7 @@ __all__ = [
     "OFF",
     "SIZE",
     "all_plans",
+    "generator",
     "make_config",
     "make_dataset",
     "make_images",
@@ -39,8 +40,12 @@ def all_plans() -> Iterator[SplitPlan]:
             yield SplitPlan(front, back)
 
 
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def make_images(rows: int, *, size: int = SIZE, seed: int = 1) -> Tensor:
-    return torch.randn((rows, 3, size, size), generator=torch.Generator().manual_seed(seed))
+    return torch.randn((rows, 3, size, size), generator=generator(seed))
 
 
 def make_model(*, width: float = 0.1, size: int = SIZE, seed: int = 0, dropout: float = 0.0) -> MobileNetV2:

@@ -3,11 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.trainer.networks import generator
 from trainer.data.augment import Augmentation, crop_and_flip, cut_out
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def coordinates(n: int, height: int, width: int) -> torch.Tensor:

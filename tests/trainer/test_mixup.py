@@ -2,11 +2,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.trainer.networks import generator
 from trainer.data.mixup import mixed
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def batch(n: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:

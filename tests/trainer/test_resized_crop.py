@@ -4,12 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.trainer.networks import generator
 from trainer.data.augment import Augmentation
 from trainer.data.resized_crop import resized_crop
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def ramps(n: int, side: int = 64) -> Tensor:
@@ -33,7 +30,7 @@ def extents(results: Tensor) -> Tensor:
 def test_a_result_shows_one_part_of_its_own_image(n: int, least: float, flip: bool, seed: int) -> None:
     images = ramps(n)
     before = images.clone()
-    out = resized_crop(images, least_area=least, flip=flip, generator=generator(seed))
+    out = resized_crop(images, crop_area=least, flip=flip, generator=generator(seed))
     assert (out.shape, out.dtype) == (images.shape, torch.uint8)
     assert out.is_contiguous()
     assert torch.equal(images, before)
@@ -46,7 +43,7 @@ def test_a_result_shows_one_part_of_its_own_image(n: int, least: float, flip: bo
 
 
 def test_parts_of_every_size_shape_and_place_occur() -> None:
-    out = resized_crop(ramps(250), least_area=0.25, flip=True, generator=generator())
+    out = resized_crop(ramps(250), crop_area=0.25, flip=True, generator=generator())
     shares = extents(out)
     areas, aspects = shares.abs().prod(1), shares[:, 0].abs() / shares[:, 1]
     assert 0.2 < areas.min() < 0.32
@@ -66,19 +63,19 @@ def test_the_whole_is_the_image_itself_and_not_half_a_pixel_beside_it(
 ) -> None:
     monkeypatch.setattr("trainer.data.resized_crop._MOST_STRETCHED", 1.0)
     images = torch.randint(0, 256, (3, side, side, 3), dtype=torch.uint8, generator=generator(5))
-    assert torch.equal(resized_crop(images, least_area=1.0, flip=False, generator=generator()), images)
+    assert torch.equal(resized_crop(images, crop_area=1.0, flip=False, generator=generator()), images)
 
 
 def test_the_generator_decides_everything() -> None:
     images = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8, generator=generator(9))
     first, again, other = (
-        resized_crop(images, least_area=0.3, flip=True, generator=generator(seed)) for seed in (1, 1, 2)
+        resized_crop(images, crop_area=0.3, flip=True, generator=generator(seed)) for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("least_area", [0.5, 1.0])
-def test_an_augmentation_crops_where_it_may(least_area: float) -> None:
-    augment = Augmentation(padding=0, flip=False, least_area=least_area)
-    assert torch.equal(augment(ramps(4), generator()), ramps(4)) == (least_area == 1.0)
+@pytest.mark.parametrize("crop_area", [0.5, 1.0])
+def test_an_augmentation_crops_where_it_may(crop_area: float) -> None:
+    augment = Augmentation(padding=0, flip=False, crop_area=crop_area)
+    assert torch.equal(augment(ramps(4), generator()), ramps(4)) == (crop_area == 1.0)

@@ -14,7 +14,7 @@ __all__ = ["Augmentation", "crop_and_flip", "cut_out"]
 class Augmentation:
     """What becomes of training images: moved by up to `padding` pixels, mirrored if `flip`, a square black.
 
-    least_area: below 1, instead of being moved they are cropped to a part of at least that share, and scaled.
+    crop_area: below 1, instead of being moved they are cropped to a part of at least that share, and scaled.
 
     A call takes uint8 (n, H, W, 3), returns the same shape and dtype, and draws from `generator` alone.
     """
@@ -22,11 +22,11 @@ class Augmentation:
     padding: int
     flip: bool
     cutout: int = 0
-    least_area: float = 1.0
+    crop_area: float = 1.0
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        if self.least_area < 1.0:
-            crops = resized_crop(images, least_area=self.least_area, flip=self.flip, generator=generator)
+        if self.crop_area < 1.0:
+            crops = resized_crop(images, crop_area=self.crop_area, flip=self.flip, generator=generator)
         else:
             crops = crop_and_flip(images, padding=self.padding, flip=self.flip, generator=generator)
         return cut_out(crops, size=self.cutout, generator=generator) if self.cutout else crops

@@ -12,16 +12,16 @@ __all__ = ["resized_crop"]
 _MOST_STRETCHED = 4 / 3
 
 
-def resized_crop(images: Tensor, *, least_area: float, flip: bool, generator: torch.Generator) -> Tensor:
+def resized_crop(images: Tensor, *, crop_area: float, flip: bool, generator: torch.Generator) -> Tensor:
     """Of every image a part of its own, bilinearly scaled to the image's size, and mirrored half of the time.
 
     images: uint8 (n, H, W, 3); returns the same shape, dtype and device. The part's share of the area is
-    uniform from `least_area` to 1, the logarithm of its aspect ratio from that of 3:4 to that of 4:3; what
+    uniform from `crop_area` to 1, the logarithm of its aspect ratio from that of 3:4 to that of 4:3; what
     would reach over the rim ends there. All is drawn from `generator`.
     Source: Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, section 6.
     """
     n = images.size(0)
-    area = torch.empty(n).uniform_(least_area, 1.0, generator=generator)
+    area = torch.empty(n).uniform_(crop_area, 1.0, generator=generator)
     stretch = math.log(_MOST_STRETCHED)
     aspect = torch.empty(n).uniform_(-stretch, stretch, generator=generator).exp()
     sides = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], dim=1).clamp(max=1.0)
