@@ -6,8 +6,10 @@ Both are trained with the network and exported with its partitions. Early layers
 redundant channels: what makes a split there worth its bytes is that fewer numbers cross.
 Source: Eshratifar et al., "BottleNet", 2019; the blocks are MobileNetV2's own, so edge devices run them well.
 
-A decoder may have further blocks, which mend what quantization did by what is known of the other channels and
-positions. They begin as the identity, so that a trained network can be given some.
+Both may have further blocks at the reduced resolution. Those of a decoder mend what quantization did by what
+is known of the other channels and positions; those of an encoder, before quantization, have what crosses say
+more of the object and less of the pixels, as a split some layers later would. They begin as the identity, so
+that a trained network can be given some.
 Source: Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1 (gamma = 0).
 """
 
@@ -22,7 +24,7 @@ __all__ = ["REFINING", "bottleneck_shape", "make_decoder", "make_encoder"]
 
 _EXPANSION = 6
 
-#: What the names of a decoder's further blocks begin with.
+#: What the names of further blocks begin with.
 REFINING = "refining"
 
 
@@ -35,7 +37,7 @@ def bottleneck_shape(shape: tuple[int, ...], bottleneck: Bottleneck) -> tuple[in
     channels, stride = bottleneck.channels, bottleneck.stride
     if bottleneck.linear and len(shape) == 1:
         raise ConfigError(f"a linear bottleneck is for maps (C, H, W), not for an activation of {shape}")
-    if bottleneck.blocks and len(shape) == 1:
+    if (bottleneck.blocks or bottleneck.encoder_blocks) and len(shape) == 1:
         raise ConfigError(f"blocks of a bottleneck are for maps (C, H, W), not for an activation of {shape}")
     if any(side % stride for side in shape[1:]) or (len(shape) == 1 and stride > 1):
         raise ConfigError(f"a bottleneck of stride {stride} does not fit an activation of {shape}")
@@ -50,8 +52,8 @@ def make_encoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:
         norm = nn.BatchNorm2d(bottleneck.channels)
         module: nn.Module = nn.Sequential(*_project(shape[0], bottleneck.channels), norm, nn.Flatten())
     else:
-        module = InvertedResidual(shape[0], bottleneck.channels, bottleneck.stride, _EXPANSION)
-    return module.apply(initialize)
+        module = _MapEncoder(shape[0], bottleneck)
+    return _begin_as_identities(module.apply(initialize))
 
 
 def make_decoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:
@@ -71,13 +73,32 @@ def make_decoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:
     return _begin_as_identities(module.apply(initialize))
 
 
-def _begin_as_identities(decoder: nn.Module) -> nn.Module:
+class _MapEncoder(InvertedResidual):
+    """(N, C, H, W) -> (N, c, H/s, W/s), then refining blocks of c channels."""
+
+    def __init__(self, inputs: int, bottleneck: Bottleneck) -> None:
+        super().__init__(inputs, bottleneck.channels, bottleneck.stride, _EXPANSION)
+        channels = bottleneck.channels
+        for i in range(bottleneck.encoder_blocks):
+            self.add_module(f"{REFINING}{i}", InvertedResidual(channels, channels, 1, _EXPANSION))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        for block in _refining(self):
+            x = block(x)
+        return x
+
+
+def _refining(module: nn.Module) -> list[nn.Module]:
+    return [block for name, block in module.named_children() if name.startswith(REFINING)]
+
+
+def _begin_as_identities(module: nn.Module) -> nn.Module:
     """Each refining block adds nothing to its input until it has learned to."""
-    for name, block in decoder.named_children():
-        if name.startswith(REFINING):
-            *_, last = (m for m in block.modules() if isinstance(m, nn.BatchNorm2d))
-            nn.init.zeros_(last.weight)
-    return decoder
+    for block in _refining(module):
+        *_, last = (m for m in block.modules() if isinstance(m, nn.BatchNorm2d))
+        nn.init.zeros_(last.weight)
+    return module
 
 
 def _project(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:

@@ -55,9 +55,9 @@ def _add_codec(group: _Group) -> None:
         )
         group.add_argument(
             f"--{which}-bottleneck",
-            metavar="C[/S[/D]]",
+            metavar="C[/S[/D[/E]]]",
             help=f"learned reduction of the {which} to C channels, each side divided by S, whose decoder "
-            "has D blocks more (default: none)",
+            "has D blocks more, and whose encoder E (default: none)",
         )
 
 

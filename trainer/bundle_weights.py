@@ -20,7 +20,7 @@ from trainer.config import Bottleneck, BoundaryOptions
 from trainer.model import MobileNetV2, ModelSpec
 from trainer.network import SplitNetwork
 
-__all__ = ["estimate_statistics", "network_of_bundle"]
+__all__ = ["estimate_statistics", "layers_of", "network_of_bundle"]
 
 
 def network_of_bundle(path: Path, images: Iterable[Tensor]) -> SplitNetwork:
@@ -49,12 +49,16 @@ def _blank(bundle: Bundle) -> SplitNetwork:
     manifest = bundle.manifest
     spec = {name: value for name, value in manifest.model.items() if name != "architecture"}
     training = manifest.metrics["training"]
-    up, down = (_options(training[link]) for link in ("uplink", "downlink"))
+    up, down = (layers_of(training[link]) for link in ("uplink", "downlink"))
     return SplitNetwork(MobileNetV2(ModelSpec(**spec)), manifest.plan, up, down)
 
 
-def _options(stored: Mapping[str, Any]) -> BoundaryOptions:
-    """Only what decides which layers there are."""
+def layers_of(stored: Mapping[str, Any]) -> BoundaryOptions:
+    """Of a boundary's options, as manifests and checkpoints store them, what decides which layers there are.
+
+    Raises:
+        ConfigError, AttributeError, TypeError: these are no options.
+    """
     bottleneck = stored.get("bottleneck")
     return BoundaryOptions(bottleneck=None if bottleneck is None else Bottleneck(**bottleneck))
 

@@ -48,7 +48,7 @@ class Bottleneck:
     """A learned reduction: how many channels cross, and by what each side of their maps is divided.
 
     linear: of nothing but one affine map, which can be fitted without training, trainer/linear.py.
-    blocks: residual blocks that refine what the decoder made of a map.
+    blocks, encoder_blocks: residual blocks that refine what the decoder, or the encoder, made of a map.
 
     Raises:
         ConfigError: a field is out of range.
@@ -58,27 +58,30 @@ class Bottleneck:
     stride: int = 1
     linear: bool = False
     blocks: int = 0
+    encoder_blocks: int = 0
 
     def __post_init__(self) -> None:
         _require(1 <= self.channels <= 4096, "bottleneck channels", "from 1 to 4096", self.channels)
         _require(self.stride in (1, 2, 4), "bottleneck stride", "1, 2 or 4", self.stride)
-        _require(0 <= self.blocks <= 16, "bottleneck blocks", "from 0 to 16", self.blocks)
+        for blocks in (self.blocks, self.encoder_blocks):
+            _require(0 <= blocks <= 16, "bottleneck blocks", "from 0 to 16", blocks)
 
     @classmethod
     def parse(cls, text: str) -> "Bottleneck":
-        """ "12", "12/2", "12/2/1" or "12/2/linear". Raises ConfigError for anything else."""
-        match = re.fullmatch(r"([0-9]+)(?:/([0-9]+)(?:/(linear|[0-9]+))?)?", text)
+        """ "12", "12/2", "12/2/1", "12/2/1/1" or "12/2/linear". Raises ConfigError for anything else."""
+        match = re.fullmatch(r"([0-9]+)(?:/([0-9]+)(?:/(?:(linear)|([0-9]+)(?:/([0-9]+))?))?)?", text)
         if match is None:
             raise ConfigError(
-                "a bottleneck is CHANNELS, CHANNELS/STRIDE, CHANNELS/STRIDE/BLOCKS or "
+                "a bottleneck is CHANNELS[/STRIDE[/DECODER BLOCKS[/ENCODER BLOCKS]]] or "
                 f"CHANNELS/STRIDE/linear, say 12/2, got {text!r}"
             )
-        channels, stride, last = match.groups()
-        linear = last == "linear"
-        return cls(int(channels), int(stride or 1), linear, 0 if linear else int(last or 0))
+        channels, stride, linear, blocks, more = match.groups()
+        return cls(int(channels), int(stride or 1), linear is not None, int(blocks or 0), int(more or 0))
 
     def __str__(self) -> str:
-        last = "/linear" if self.linear else f"/{self.blocks}" if self.blocks else ""
+        last = "/linear" if self.linear else ""
+        if self.blocks or self.encoder_blocks:
+            last = f"/{self.blocks}" + (f"/{self.encoder_blocks}" if self.encoder_blocks else "")
         return f"{self.channels}/{self.stride}{last}"
 
 

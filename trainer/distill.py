@@ -5,16 +5,20 @@
 Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, equations 1 and 4.
 """
 
+import json
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
-from splitwire.errors import WeightsError
-from trainer.bundle_weights import network_of_bundle
+from splitwire.errors import CheckpointError, ConfigError, PlanError, WeightsError
+from splitwire.plan import SplitPlan
+from trainer.bundle_weights import layers_of, network_of_bundle
+from trainer.checkpoint import load_checkpoint
 from trainer.detect import detect_spec
 from trainer.model import MobileNetV2, ModelSpec
+from trainer.network import SplitNetwork
 from trainer.weights import load_weights, read_weights
 
 __all__ = ["Teacher", "distillation_loss"]
@@ -58,13 +62,39 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Te
 
 
 def _network(path: Path, input_size: int) -> tuple[nn.Module, ModelSpec]:
-    """A bundle's with the bottlenecks that it was trained with."""
+    """With the bottlenecks that it was trained with."""
     try:
         if path.is_dir():
             network = network_of_bundle(path, ())
             return network, network.model_spec
         model = MobileNetV2(detect_spec(path, read_weights(path), input_size))
+        if path.suffix == ".pt" and (network_of_run := _reduced(path, model)) is not None:
+            return network_of_run, model.spec
         load_weights(model, path)
     except WeightsError as error:
         raise WeightsError(f"no teacher: {error}") from error
     return model, model.spec
+
+
+def _reduced(path: Path, model: MobileNetV2) -> SplitNetwork | None:
+    """The network of a checkpoint whose run had bottlenecks, without which its layers mean nothing."""
+    try:
+        config = json.loads(load_checkpoint(path)["config"])
+        up, down = (layers_of(config.get(link) or {}) for link in ("uplink", "downlink"))
+        if up.bottleneck is down.bottleneck is None:
+            return None
+        network = SplitNetwork(model, SplitPlan(**config["plan"]), up, down)
+    except (
+        CheckpointError,
+        ConfigError,
+        PlanError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:
+        raise WeightsError(f"cannot read the network of {path}: {error}") from error
+    wanted = {link for link, options in {"uplink": up, "downlink": down}.items() if options.bottleneck}
+    if set(load_weights(model, path, network=network).bottlenecks) != wanted:
+        raise WeightsError(f"{path} lacks weights of the bottlenecks that its run had")
+    return network

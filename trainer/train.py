@@ -1,6 +1,7 @@
 """The training loop: epochs that can be interrupted after any moment and resumed to the identical result.
 
     each epoch:  calibrate scales, until frozen -> train -> re-estimate BatchNorm -> evaluate -> checkpoint
+                                                           (the two where they are due)
 
 An epoch is evaluated with the boundaries it was trained with: before the schedule has settled, with less than
 the bundle's. Its row in the metrics says with which.
@@ -122,8 +123,9 @@ class Trainer:
         for epoch in range(len(self.metrics), self.config.epochs):
             started = time.perf_counter()
             totals = self._train_epoch(epoch)
-            self.calibration.batch_norm()
             due = (epoch + 1) % self.config.evaluate_every == 0 or epoch + 1 == self.config.epochs
+            if due or any(stale(self.config, epoch + 1)):  # training itself reads no running statistics
+                self.calibration.batch_norm()
             result = self._evaluate() if due else None
             self._finish_epoch(epoch, time.perf_counter() - started, totals, result)
         self.network.set_bf16(False)

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -15,7 +17,7 @@ from trainer.config import Bottleneck
         ((16, 8, 12), Bottleneck(3, 4), (3, 2, 3)),
         ((4, 4, 4), Bottleneck(4), (4, 4, 4)),
         ((40,), Bottleneck(8), (8,)),
-        ((16, 8, 8), Bottleneck(6, 2, blocks=2), (6, 4, 4)),
+        ((16, 8, 8), Bottleneck(6, 2, blocks=2, encoder_blocks=2), (6, 4, 4)),
     ],
 )
 def test_there_and_back(shape: tuple[int, ...], bottleneck: Bottleneck, expected: tuple[int, ...]) -> None:
@@ -38,25 +40,35 @@ def test_a_stride_that_does_not_fit_is_refused(shape: tuple[int, ...], bottlenec
         bottleneck_shape(shape, bottleneck)
 
 
-def test_blocks_for_a_vector_are_refused() -> None:
+@pytest.mark.parametrize("bottleneck", [Bottleneck(6, blocks=1), Bottleneck(6, encoder_blocks=1)])
+def test_blocks_for_a_vector_are_refused(bottleneck: Bottleneck) -> None:
     with pytest.raises(ConfigError, match="blocks of a bottleneck are for maps"):
-        bottleneck_shape((40,), Bottleneck(6, blocks=1))
+        bottleneck_shape((40,), bottleneck)
 
 
-def test_blocks_refine_nothing_before_they_learned_to() -> None:
-    shape = (16, 8, 8)
-    plain, refined = (make_decoder(shape, Bottleneck(6, 2, blocks=n)).eval() for n in (0, 3))
+@pytest.mark.parametrize(("make", "inputs"), [(make_decoder, (6, 4, 4)), (make_encoder, (16, 8, 8))])
+def test_blocks_refine_nothing_before_they_learned_to(
+    make: Callable[..., nn.Module], inputs: tuple[int, ...]
+) -> None:
+    plain, refined = (make((16, 8, 8), Bottleneck(6, 2, blocks=n, encoder_blocks=n)).eval() for n in (0, 3))
     lacking = refined.load_state_dict(plain.state_dict(), strict=False).missing_keys
-    assert lacking
-    assert all(name.startswith("refining") for name in lacking)
-    crossing = torch.randn(4, 6, 4, 4)
+    assert {name.partition(".")[0] for name in lacking} == {"refining0", "refining1", "refining2"}
+    x = torch.randn(4, *inputs)
     with torch.no_grad():
-        assert torch.equal(refined(crossing), plain(crossing))
+        assert torch.equal(refined(x), plain(x))
+        for block in lacking:
+            if block.endswith("conv.3.weight"):
+                refined.get_parameter(block).fill_(1.0)
+        assert not torch.equal(refined(x), plain(x))
 
 
 @pytest.mark.parametrize(
     ("shape", "bottleneck"),
-    [((16, 8, 8), Bottleneck(6, 2)), ((16, 8, 8), Bottleneck(6, 2, blocks=1)), ((40,), Bottleneck(8))],
+    [
+        ((16, 8, 8), Bottleneck(6, 2)),
+        ((16, 8, 8), Bottleneck(6, 2, blocks=1, encoder_blocks=1)),
+        ((40,), Bottleneck(8)),
+    ],
 )
 def test_learns_to_bring_over_what_fits(shape: tuple[int, ...], bottleneck: Bottleneck) -> None:
     """Maps and vectors of rank 2: a bottleneck of more than that can carry them."""

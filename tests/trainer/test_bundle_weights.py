@@ -17,7 +17,7 @@ from trainer.run import run
 
 OFF = BoundaryOptions()
 REDUCED = {
-    "uplink": BoundaryOptions(bottleneck=Bottleneck(4, 2, blocks=1)),
+    "uplink": BoundaryOptions(bottleneck=Bottleneck(4, 2, blocks=1, encoder_blocks=2)),
     "downlink": BoundaryOptions(bottleneck=Bottleneck(6)),
 }
 LINEAR = {"uplink": BoundaryOptions(bottleneck=Bottleneck(4, 2, linear=True))}

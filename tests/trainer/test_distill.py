@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +82,23 @@ def test_answers_as_a_bundle_does_but_for_its_quantization(
         WeightsError, match=f"tells {CLASSES} classes apart .*; the student has {CLASSES + 1}"
     ):
         load(path, classes=CLASSES + 1)
+
+
+@pytest.mark.parametrize("back", [0, 1])
+def test_answers_as_a_run_with_bottlenecks_does_but_for_its_quantization(tmp_path: Path, back: int) -> None:
+    """Its layers alone, without what was trained between them, would answer at random."""
+    reduced = BoundaryOptions(bits=4, bottleneck=Bottleneck(4, 2, blocks=1, encoder_blocks=1))
+    config = make_config(plan=SplitPlan(3, back), uplink=reduced)
+    network = make_network(config.plan, uplink=replace(reduced, bits=32), model=make_model(seed=3))
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"network": network.state_dict(), "config": json.dumps(asdict(config))})
+    with torch.no_grad():
+        expected = network(make_images(3))
+    torch.testing.assert_close(load(path)(make_images(3)), expected, rtol=1e-4, atol=1e-4)
+    lacking = {k: v for k, v in network.state_dict().items() if "uplink_decoder" not in k}
+    save_checkpoint(path, {"network": lacking, "config": json.dumps(asdict(config))})
+    with pytest.raises(WeightsError, match=r"no teacher: .* lacks weights of the bottlenecks"):
+        load(path)
 
 
 def test_is_for_the_same_classes(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ def reduced(of: MobileNetV2, up: str, down: str | None) -> SplitNetwork:
         ("4/2", None, ("uplink",)),
         ("4/2", "7", ("uplink",)),
         ("4/2/2", "6", ("uplink", "downlink")),
+        ("4/2/0/2", "6", ("uplink", "downlink")),
     ],
 )
 def test_bottlenecks_that_fit_come_along(
