@@ -23,6 +23,7 @@ __all__ = ["main"]
 #: A function takes the arguments that follow, and returns the exit status.
 _COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "average": ("trainer.average", "average"),
         "evaluate": ("trainer.evaluate_command", "evaluate"),
         "sweep": ("trainer.sweep.main", "main"),
         "report": ("trainer.report.main", "main"),

@@ -49,6 +49,8 @@ subcommands:
       every combination of some options' values: trainer sweep --help
   trainer report layer-lr --seed 0 1 2 -- --edge-front 3 --edge-back 1 --out DIR
       two ways to train, compared over seeds, with curves: trainer report --help
+  trainer average CHECKPOINT... --out FILE
+      the mean of several trainings' weights, to start from: trainer average --help
 """
 
 

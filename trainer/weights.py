@@ -26,7 +26,7 @@ from trainer.checkpoint import load_checkpoint
 from trainer.model import MobileNetV2
 from trainer.network import SplitNetwork
 
-__all__ = ["WeightsReport", "load_weights", "read_weights", "torchvision_name"]
+__all__ = ["WeightsReport", "is_weight", "load_weights", "read_weights", "torchvision_name"]
 
 _CLASSIFIER = "classifier."
 
@@ -96,6 +96,11 @@ def torchvision_name(name: str) -> str:
     layer, _, rest = name.removeprefix("layers.").partition(".")
     index = LAYERS.index(layer)
     return f"{_CLASSIFIER}{rest}" if index == len(LAYERS) - 1 else f"features.{index}.{rest}"
+
+
+def is_weight(name: str) -> bool:
+    """Whether what a SplitNetwork calls so belongs to a layer or a bottleneck, and not to a boundary."""
+    return name.partition(".")[2].partition(".")[0] in LAYERS or name.startswith(_ALL_BOTTLENECKS)
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:

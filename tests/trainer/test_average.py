@@ -1,0 +1,96 @@
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from splitwire.errors import CheckpointError, ConfigError, WeightsError
+from splitwire.plan import SplitPlan
+from tests.trainer.networks import make_config, make_images, make_model, make_network
+from trainer.average import average
+from trainer.checkpoint import load_checkpoint, save_checkpoint
+from trainer.config import Bottleneck, BoundaryOptions
+from trainer.distill import Teacher
+from trainer.weights import load_weights
+
+PLAN = SplitPlan(3, 1)
+
+
+def write_run(
+    path: Path, seed: int, *, bits: int = 4, bottleneck: str | None = "4/2", width: float = 0.1
+) -> Path:
+    options = BoundaryOptions(
+        bits=bits, bottleneck=None if bottleneck is None else Bottleneck.parse(bottleneck)
+    )
+    torch.manual_seed(seed)
+    network = make_network(PLAN, uplink=options, model=make_model(seed=seed, width=width))
+    config = json.dumps(asdict(make_config(plan=PLAN, uplink=options)))
+    save_checkpoint(path, {"network": network.state_dict(), "config": config, "metrics": []})
+    return path
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2), (1, 2, 3), (1, 1, 2)])
+def test_weights_are_means_and_what_is_named_twice_counts_twice(
+    tmp_path: Path, seeds: tuple[int, ...]
+) -> None:
+    paths = [write_run(tmp_path / f"{seed}.pt", seed) for seed in seeds]
+    out = tmp_path / "mean.pt"
+    assert average([*map(str, paths), "--out", str(out)]) == 0
+    found = load_checkpoint(out)["network"]
+    runs = [load_checkpoint(path)["network"] for path in paths]
+    for name in ("body.block5.conv.0.0.weight", "head.uplink_encoder.conv.3.running_var"):
+        expected = sum(run[name] for run in runs) / len(runs)
+        torch.testing.assert_close(found[name], expected)
+    assert all(found[name].dtype == runs[0][name].dtype for name in found)
+
+
+def test_a_training_or_a_teacher_begins_from_it(tmp_path: Path) -> None:
+    """Trainings of unlike boundaries too: scales are no weights."""
+    paths = [write_run(tmp_path / "1.pt", 1, bits=4), write_run(tmp_path / "2.pt", 1, bits=8)]
+    out = tmp_path / "mean.pt"
+    average([*map(str, paths), "--out", str(out)])
+    options = BoundaryOptions(bottleneck=Bottleneck(4, 2))
+    network = make_network(PLAN, uplink=options, model=(model := make_model(seed=9)))
+    assert load_weights(model, out, network=network).bottlenecks == ("uplink",)
+    teacher = Teacher(paths[0], num_classes=4, input_size=16, bf16=False)
+    with torch.no_grad():
+        expected = network(make_images(3))
+    torch.testing.assert_close(teacher(make_images(3)), expected, rtol=1e-4, atol=1e-4)
+    mean = Teacher(out, num_classes=4, input_size=16, bf16=False)
+    torch.testing.assert_close(mean(make_images(3)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [({"width": 0.35}, "has another shape"), ({"bottleneck": None}, "only one has .*uplink_")],
+)
+def test_networks_that_differ_are_refused(tmp_path: Path, other: dict[str, object], expected: str) -> None:
+    a, b = write_run(tmp_path / "a.pt", 1), write_run(tmp_path / "b.pt", 2, **other)  # type: ignore[arg-type]
+    with pytest.raises(WeightsError, match=f"a.pt and .*b.pt are not of the same network: .*{expected}"):
+        average([str(a), str(b), "--out", str(tmp_path / "mean.pt")])
+    assert not (tmp_path / "mean.pt").exists()
+
+
+def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path: Path) -> None:
+    run, out = write_run(tmp_path / "a.pt", 1), write_run(tmp_path / "mean.pt", 2)
+    before = out.read_bytes()
+    with pytest.raises(CheckpointError, match=r"mean\.pt is there already: --overwrite"):
+        average([str(run), "--out", str(out)])
+    assert out.read_bytes() == before
+    average([str(run), "--out", str(out), "--overwrite"])
+    assert out.read_bytes() != before
+
+
+@pytest.mark.parametrize("content", [None, {}, {"network": {}}, {"network": {"head.stem": "a"}}])
+def test_what_is_no_run_is_refused(tmp_path: Path, content: dict[str, object] | None) -> None:
+    path = tmp_path / "run.pt"
+    if content is not None:
+        save_checkpoint(path, content)
+    with pytest.raises(WeightsError, match=r"run\.pt"):
+        average([str(path), "--out", str(tmp_path / "mean.pt")])
+
+
+def test_the_file_written_is_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ends in \.pt"):
+        average([str(write_run(tmp_path / "a.pt", 1)), "--out", str(tmp_path / "mean.safetensors")])
