@@ -36,8 +36,9 @@ OPTIMIZERS = ("sgd", "muon")
 #: Of learning rates, where they are layer-wise: the classifier, the last five layers before it, all before.
 LAYER_RATES = (1.0, 0.6, 0.4)
 
-#: Options that may change when a run is resumed.
-_INCIDENTAL = ("evaluate_every", "edge_device", "cloud_device", "channels_last")
+#: Options that may change when a run is resumed. The rate's target is what the rest of a run is steered
+#: towards, and only its end shows whether it was well chosen.
+_INCIDENTAL = ("evaluate_every", "edge_device", "cloud_device", "channels_last", "rate_target")
 
 #: Where a boundary's scales come from: a sample of the training images, or from there on gradients.
 RANGES = ("calibrated", "learned")

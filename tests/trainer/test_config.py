@@ -103,6 +103,7 @@ def test_differences_are_named() -> None:
 def test_where_a_run_is_computed_does_not_make_it_another() -> None:
     stored = json.loads(json.dumps(make_config().to_json()))
     assert make_config(evaluate_every=5, edge_device="cuda", cloud_device="cuda:1").differences(stored) == []
+    assert make_config(rate_weight=0.1, rate_target=250.0).differences(stored) == ["rate_weight"]
 
 
 def test_an_option_that_did_not_exist_had_its_default() -> None:
