@@ -15,6 +15,7 @@ from torch import Tensor
 
 from splitwire.command_line import Parser
 from splitwire.errors import CheckpointError, ConfigError, WeightsError
+from trainer.bottleneck import REFINING, as_identity
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.weights import is_weight
 
@@ -56,13 +57,24 @@ def average(arguments: Sequence[str]) -> int:
 def mean_of(networks: Sequence[tuple[Path, Mapping[str, Tensor]]]) -> dict[str, Tensor]:
     """Of state dicts, each with the file that it is from; counters are the first's.
 
+    Further blocks of a bottleneck that some lack are the identity there, as they are when a training begins.
+
     Raises:
         WeightsError: they are not of one network.
     """
+    networks = _with_all_blocks(networks)
     (first, theirs), *others = networks
     for path, other in others:
         _check_same(first, theirs, path, other)
     return {name: _mean([network[name] for _, network in networks]) for name in theirs}
+
+
+def _with_all_blocks(
+    networks: Sequence[tuple[Path, Mapping[str, Tensor]]],
+) -> list[tuple[Path, Mapping[str, Tensor]]]:
+    blocks = {name: t for _, network in networks for name, t in network.items() if f".{REFINING}" in name}
+    identities = {name: as_identity(name, tensor) for name, tensor in blocks.items()}
+    return [(path, {**identities, **network}) for path, network in networks]
 
 
 def _mean(tensors: Sequence[Tensor]) -> Tensor:

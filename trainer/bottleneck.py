@@ -13,6 +13,7 @@ that a trained network can be given some.
 Source: Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1 (gamma = 0).
 """
 
+import torch
 from torch import Tensor, nn
 
 from splitwire.errors import ConfigError
@@ -20,12 +21,15 @@ from trainer.config import Bottleneck
 from trainer.linear import LinearDecoder, LinearEncoder
 from trainer.model import InvertedResidual, initialize
 
-__all__ = ["REFINING", "bottleneck_shape", "make_decoder", "make_encoder"]
+__all__ = ["REFINING", "as_identity", "bottleneck_shape", "make_decoder", "make_encoder"]
 
 _EXPANSION = 6
 
 #: What the names of further blocks begin with.
 REFINING = "refining"
+
+#: The BatchNorm that such a block ends with: at zero the block adds nothing.
+_LAST_NORM = (".conv.3.weight", ".conv.3.bias")
 
 
 def bottleneck_shape(shape: tuple[int, ...], bottleneck: Bottleneck) -> tuple[int, ...]:
@@ -71,6 +75,11 @@ def make_decoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:
             module.add_module(f"{REFINING}{i}", InvertedResidual(outputs, outputs, 1, _EXPANSION))
         module.add_module("1", nn.PixelShuffle(bottleneck.stride))
     return _begin_as_identities(module.apply(initialize))
+
+
+def as_identity(name: str, tensor: Tensor) -> Tensor:
+    """A tensor of a further block, such that its block adds nothing."""
+    return torch.zeros_like(tensor) if name.endswith(_LAST_NORM) else tensor
 
 
 class _MapEncoder(InvertedResidual):

@@ -61,6 +61,27 @@ def test_a_training_or_a_teacher_begins_from_it(tmp_path: Path) -> None:
     torch.testing.assert_close(mean(make_images(3)), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_blocks_that_a_run_lacks_are_the_identity_there(tmp_path: Path) -> None:
+    """The mean of a network with itself, given blocks that have learned nothing yet, is that network."""
+    bare = write_run(tmp_path / "bare.pt", 1)
+    options = BoundaryOptions(bottleneck=Bottleneck.parse("4/2/1/2"))
+    network = make_network(PLAN, uplink=options, model=(model := make_model(seed=9)))
+    load_weights(model, bare, network=network)
+    refined = tmp_path / "refined.pt"
+    config = json.dumps(asdict(make_config(plan=PLAN, uplink=options)))
+    save_checkpoint(refined, {"network": network.state_dict(), "config": config, "metrics": []})
+    out = tmp_path / "mean.pt"
+    average([str(refined), str(bare), "--out", str(out)])
+    images = make_images(3)
+    mean, alone = (Teacher(path, num_classes=4, input_size=16, bf16=False) for path in (out, bare))
+    torch.testing.assert_close(mean(images), alone(images), rtol=1e-4, atol=1e-4)
+    weight = "body.uplink_decoder.refining0.conv.3.weight"
+    learned = {**network.state_dict(), weight: torch.ones_like(network.state_dict()[weight])}
+    save_checkpoint(refined, {"network": learned, "config": config, "metrics": []})
+    average([str(refined), str(bare), "--out", str(out), "--overwrite"])
+    assert (load_checkpoint(out)["network"][weight] == 0.5).all()
+
+
 @pytest.mark.parametrize(
     ("other", "expected"),
     [({"width": 0.35}, "has another shape"), ({"bottleneck": None}, "only one has .*uplink_")],
