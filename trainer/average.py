@@ -48,8 +48,8 @@ def average(arguments: Sequence[str]) -> int:
         raise CheckpointError(f"{out} is there already: --overwrite replaces it")
     states = {path: _load(path) for path in dict.fromkeys(options.checkpoints)}
     weights = mean_of([(path, states[path]["network"]) for path in options.checkpoints])
-    first = states[options.checkpoints[0]]
-    save_checkpoint(out, {"network": weights, "config": first.get("config", "{}"), "metrics": []})
+    fullest = max(states.values(), key=lambda state: len(state["network"]))  # has the blocks that others lack
+    save_checkpoint(out, {"network": weights, "config": fullest.get("config", "{}")})
     print(f"{out}: the mean of {len(options.checkpoints)} checkpoints, {len(weights)} tensors")
     return 0
 

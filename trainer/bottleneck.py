@@ -93,20 +93,17 @@ class _MapEncoder(InvertedResidual):
 
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)
-        for block in _refining(self):
-            x = block(x)
+        for name, block in self.named_children():
+            if name.startswith(REFINING):
+                x = block(x)
         return x
-
-
-def _refining(module: nn.Module) -> list[nn.Module]:
-    return [block for name, block in module.named_children() if name.startswith(REFINING)]
 
 
 def _begin_as_identities(module: nn.Module) -> nn.Module:
     """Each refining block adds nothing to its input until it has learned to."""
-    for block in _refining(module):
-        *_, last = (m for m in block.modules() if isinstance(m, nn.BatchNorm2d))
-        nn.init.zeros_(last.weight)
+    for name, tensor in module.state_dict().items():
+        if name.startswith(REFINING):
+            tensor.copy_(as_identity(name, tensor))
     return module
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
-from splitwire.errors import CheckpointError, ConfigError, PlanError, WeightsError
+from splitwire.errors import SplitwireError, WeightsError
 from splitwire.plan import SplitPlan
 from trainer.bundle_weights import layers_of, network_of_bundle
 from trainer.checkpoint import load_checkpoint
@@ -68,33 +68,23 @@ def _network(path: Path, input_size: int) -> tuple[nn.Module, ModelSpec]:
             network = network_of_bundle(path, ())
             return network, network.model_spec
         model = MobileNetV2(detect_spec(path, read_weights(path), input_size))
-        if path.suffix == ".pt" and (network_of_run := _reduced(path, model)) is not None:
-            return network_of_run, model.spec
-        load_weights(model, path)
+        run = _network_of_run(path, model) if path.suffix == ".pt" else None
+        report = load_weights(model, path, network=run)
+        if run is not None and report.bottlenecks != run.bottlenecks:
+            raise WeightsError(f"{path} lacks weights of the bottlenecks that its run had")
     except WeightsError as error:
         raise WeightsError(f"no teacher: {error}") from error
-    return model, model.spec
+    return model if run is None else run, model.spec
 
 
-def _reduced(path: Path, model: MobileNetV2) -> SplitNetwork | None:
-    """The network of a checkpoint whose run had bottlenecks, without which its layers mean nothing."""
+def _network_of_run(path: Path, model: MobileNetV2) -> SplitNetwork | None:
+    """Around `model`, as the run of a checkpoint split it; None: without bottlenecks, which are all that
+    a split adds to what a teacher computes."""
     try:
         config = json.loads(load_checkpoint(path)["config"])
         up, down = (layers_of(config.get(link) or {}) for link in ("uplink", "downlink"))
         if up.bottleneck is down.bottleneck is None:
             return None
-        network = SplitNetwork(model, SplitPlan(**config["plan"]), up, down)
-    except (
-        CheckpointError,
-        ConfigError,
-        PlanError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
+        return SplitNetwork(model, SplitPlan(**config["plan"]), up, down)
+    except (SplitwireError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"cannot read the network of {path}: {error}") from error
-    wanted = {link for link, options in {"uplink": up, "downlink": down}.items() if options.bottleneck}
-    if set(load_weights(model, path, network=network).bottlenecks) != wanted:
-        raise WeightsError(f"{path} lacks weights of the bottlenecks that its run had")
-    return network

@@ -74,6 +74,12 @@ class SplitNetwork(nn.Module):
         named = (("head", self.head), ("body", self.body), ("tail", self.tail))
         return OrderedDict((name, partition) for name, partition in named if len(partition))
 
+    @property
+    def bottlenecks(self) -> tuple[str, ...]:
+        """The links that have one."""
+        decoders = {"uplink": (self.body, "uplink_decoder"), "downlink": (self.tail, "downlink_decoder")}
+        return tuple(link for link, (partition, name) in decoders.items() if hasattr(partition, name))
+
     def configure(self, uplink: BoundaryOptions, downlink: BoundaryOptions) -> None:
         """A stage of the schedule, for the boundaries from here on; without a tail the downlink stays off."""
         self.uplink.configure(uplink)

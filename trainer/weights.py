@@ -133,14 +133,11 @@ def _of_bundle(path: Path, images: Iterable[Tensor]) -> dict[str, Tensor]:
 
 def _of_checkpoint(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """The layers of whatever plan, by torchvision's names, and bottlenecks, by ours."""
-    found = {}
-    for name, tensor in state["network"].items():
-        layer = name.partition(".")[2]
-        if layer.partition(".")[0] in LAYERS:
-            found[torchvision_name(layer)] = tensor
-        elif name.startswith(_ALL_BOTTLENECKS):
-            found[name] = tensor
-    return found
+    return {
+        name if name.startswith(_ALL_BOTTLENECKS) else torchvision_name(name.partition(".")[2]): tensor
+        for name, tensor in state["network"].items()
+        if is_weight(name)
+    }
 
 
 def _folded(weights: Mapping[str, Tensor]) -> bool:

@@ -70,11 +70,11 @@ def test_blocks_that_a_run_lacks_are_the_identity_there(tmp_path: Path) -> None:
     refined = tmp_path / "refined.pt"
     config = json.dumps(asdict(make_config(plan=PLAN, uplink=options)))
     save_checkpoint(refined, {"network": network.state_dict(), "config": config, "metrics": []})
-    out = tmp_path / "mean.pt"
-    average([str(refined), str(bare), "--out", str(out)])
-    images = make_images(3)
-    mean, alone = (Teacher(path, num_classes=4, input_size=16, bf16=False) for path in (out, bare))
-    torch.testing.assert_close(mean(images), alone(images), rtol=1e-4, atol=1e-4)
+    out, images = tmp_path / "mean.pt", make_images(3)
+    for paths in ((refined, bare), (bare, refined)):
+        average([*map(str, paths), "--out", str(out), "--overwrite"])
+        mean, alone = (Teacher(path, num_classes=4, input_size=16, bf16=False) for path in (out, bare))
+        torch.testing.assert_close(mean(images), alone(images), rtol=1e-4, atol=1e-4)
     weight = "body.uplink_decoder.refining0.conv.3.weight"
     learned = {**network.state_dict(), weight: torch.ones_like(network.state_dict()[weight])}
     save_checkpoint(refined, {"network": learned, "config": config, "metrics": []})
