@@ -9,14 +9,18 @@ from trainer.config import TrainConfig
 from trainer.data.augment import Augmentation
 from trainer.data.dataset import Dataset
 from trainer.data.mixup import mixed
+from trainer.data.normalize import normalized
 
 __all__ = ["augmentation", "epoch_seed", "step_seed", "steps_per_epoch", "training_batches"]
 
 
-def training_batches(dataset: Dataset, config: TrainConfig, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def training_batches(
+    dataset: Dataset, config: TrainConfig, epoch: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
     """(images (B, 3, H, W) float32, targets (B,) int64): shuffled, augmented, normalized.
 
-    With mixup, targets are float32 (B, classes): how much of each class is in an image.
+    Pixels go to `device`, and all that is done to them is done there; the images stay, targets are on the
+    CPU. With mixup, targets are float32 (B, classes): how much of each class is in an image.
     The rest that fills no batch is left out of this epoch.
     """
     generator = torch.Generator().manual_seed(epoch_seed(config.seed, epoch))
@@ -24,8 +28,8 @@ def training_batches(dataset: Dataset, config: TrainConfig, epoch: int) -> Itera
     order = torch.randperm(len(split), generator=generator)
     augment = augmentation(dataset, config)
     for chosen in order[: steps_per_epoch(dataset, config) * size].split(size):
-        pixels = augment(torch.from_numpy(split.images[chosen.numpy()]), generator)
-        images = torch.from_numpy(dataset.preprocess.normalize(pixels.numpy()))
+        pixels = torch.from_numpy(split.images[chosen.numpy()]).to(device)
+        images = normalized(augment(pixels, generator), dataset.preprocess)
         if config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         targets = torch.from_numpy(split.targets[chosen.numpy()])

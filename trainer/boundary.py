@@ -24,8 +24,12 @@ from trainer.straight_through import Quantized, StraightThrough
 
 __all__ = ["LEAST_SCALE", "Boundary"]
 
-#: A channel that was silent during calibration gets this scale: any finite number serves.
+#: Where all channels were silent during calibration, their scale: any finite number serves.
 _SILENT = 1.0
+
+#: A channel is silent below this fraction of the loudest one's root mean square: training for few bytes
+#: switches channels off, all but rounding errors, which a scale of their own would have cross.
+_AUDIBLE = 1e-3
 
 #: No scale is smaller, calibrated or learned.
 LEAST_SCALE = 1e-12
@@ -129,7 +133,8 @@ class Boundary(nn.Module):
         """Fixes the scales from what was observed since `calibrating` was set, and stops observing."""
         rms = self._observed.take()
         if self.spec.quantized:
-            scale = rms * self.clip / self.steps
+            audible = torch.where(rms > _AUDIBLE * rms.max(), rms, rms.max())
+            scale = audible * self.clip / self.steps
             self.scale.copy_(torch.where(scale > LEAST_SCALE, scale, _SILENT))
         if self.dead_zone > 0.0:
             self.rms.copy_(rms)

@@ -13,6 +13,7 @@ from trainer.boundary import Boundary
 from trainer.config import TrainConfig
 from trainer.data.augment import Augmentation
 from trainer.data.dataset import Dataset, Split
+from trainer.data.normalize import normalized
 from trainer.evaluate import run_graph
 from trainer.network import SplitNetwork
 from trainer.rate import worth_coding
@@ -124,7 +125,8 @@ class Calibration:
         device = next(self._network.parameters()).device
         generator = torch.Generator().manual_seed(self._seed)
         for start in range(0, len(self._order), self._batch_size):
-            pixels = torch.from_numpy(self._split.images[self._order[start : start + self._batch_size]])
+            chosen = self._order[start : start + self._batch_size]
+            pixels = torch.from_numpy(self._split.images[chosen]).to(device)
             if augmented and self._augmentation is not None:
                 pixels = self._augmentation(pixels, generator)
-            yield torch.from_numpy(self._preprocess.normalize(pixels.numpy())).to(device)
+            yield normalized(pixels, self._preprocess)

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer.precision import has_bf16
+
 __all__ = ["Muon", "orthogonalize"]
 
 #: Of a quintic that drives all singular values towards 1 in few steps; it lets them end from 0.7 to 1.2.
@@ -34,33 +36,66 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """Matrices of one shape are orthogonalized together, in few calls: a GPU waits for each of many."""
         assert closure is None
         for group in self.param_groups:
+            alike: dict[tuple[int, ...], list[nn.Parameter]] = {}
             for weight in group["params"]:
                 if weight.grad is not None:
-                    self._move(weight, weight.grad, group["lr"], group["momentum"])
+                    alike.setdefault(_shape(weight), []).append(weight)
+            for weights in alike.values():
+                self._move(weights, group["lr"], group["momentum"])
 
-    def _move(self, weight: Tensor, gradient: Tensor, lr: float, momentum: float) -> None:
+    def _move(self, weights: list[nn.Parameter], lr: float, momentum: float) -> None:
+        """Of weights that are, read as wide matrices, of one shape."""
+        ahead = torch.stack([_wide(self._ahead(weight, momentum)) for weight in weights])
+        steps = orthogonalize(ahead)
+        norms = torch.stack([self.state[weight]["norm"] for weight in weights])[:, None, None]
+        matrices = torch.stack([_wide(weight) for weight in weights])
+        matrices -= steps * (lr * norms / _norms(steps))
+        matrices *= norms / _norms(matrices)
+        for weight, matrix in zip(weights, matrices, strict=True):
+            weight.copy_((matrix.mT if _is_tall(weight) else matrix).reshape(weight.shape))
+
+    def _ahead(self, weight: nn.Parameter, momentum: float) -> Tensor:
+        """The gradient, and what the running sum becomes by it, of the weight's shape."""
         state = self.state[weight]
         if not state:  # not earlier: weights may have been loaded since the optimizer was made
             state["sum"], state["norm"] = torch.zeros_like(weight), weight.norm()
-        state["sum"].mul_(momentum).add_(gradient)
-        ahead = gradient + momentum * state["sum"]
-        step = orthogonalize(ahead.reshape(len(ahead), -1)).view_as(weight)
-        weight.add_(step * (-lr * state["norm"] / step.norm().clamp_min(1e-12)))
-        weight.mul_(state["norm"] / weight.norm().clamp_min(1e-12))
+        assert weight.grad is not None
+        sums: Tensor = state["sum"].mul_(momentum).add_(weight.grad)
+        return torch.add(weight.grad, sums, alpha=momentum)
 
 
-def orthogonalize(matrix: Tensor) -> Tensor:
-    """(m, n) -> (m, n) float32 of the same singular vectors, whose singular values are all near 1.
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """(k, m, n), m <= n -> the same shape, float32: same singular vectors, singular values all near 1.
 
-    In bfloat16, which is precise enough for a direction, and fast.
+    In bfloat16, which is precise enough for a direction, where it is fast.
     """
     a, b, c = _COEFFICIENTS
-    x = matrix.mT if matrix.size(0) > matrix.size(1) else matrix
-    x = (x / x.norm().clamp_min(1e-12)).bfloat16()
+    x = matrices / _norms(matrices)
+    x = x.bfloat16() if has_bf16(x.device.type) else x.float()
     for _ in range(_STEPS):  # x = a x + (b G + c G G) x, in three products
         gram = x @ x.mT
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    result: Tensor = (x.mT if matrix.size(0) > matrix.size(1) else x).float()
-    return result
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.float()
+
+
+def _is_tall(weight: Tensor) -> bool:
+    return len(weight) ** 2 > weight.numel()
+
+
+def _wide(weight: Tensor) -> Tensor:
+    """(out, ...) as a matrix with no more rows than columns."""
+    matrix = weight.reshape(len(weight), -1)
+    return matrix.mT if _is_tall(weight) else matrix
+
+
+def _shape(weight: Tensor) -> tuple[int, ...]:
+    return tuple(_wide(weight).shape)
+
+
+def _norms(matrices: Tensor) -> Tensor:
+    """(k, m, n) -> (k, 1, 1), above zero."""
+    norms: Tensor = torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True)
+    return norms.clamp_min(1e-12)

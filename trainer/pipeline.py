@@ -14,6 +14,7 @@ from torchgpipe import GPipe
 from splitwire.errors import ConfigError
 from trainer.batchnorm import defer_batch_norm
 from trainer.network import SplitNetwork
+from trainer.workers import spare_threads
 
 __all__ = ["build_pipeline", "on_cpu"]
 
@@ -33,6 +34,7 @@ def build_pipeline(
     where = {"head": edge_device, "body": cloud_device, "tail": edge_device}
     partitions = network.partitions
     defer_batch_norm(network, chunks)
+    spare_threads()
     return GPipe(
         nn.Sequential(OrderedDict[str, nn.Module](partitions)),
         balance=[1] * len(partitions),

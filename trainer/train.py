@@ -182,7 +182,8 @@ class Trainer:
             disable=not self.progress,
             leave=False,
         ) as bar:
-            for step, (images, targets) in enumerate(training_batches(self.dataset, self.config, epoch)):
+            batches = training_batches(self.dataset, self.config, epoch, self.pipeline.devices[0])
+            for step, (images, targets) in enumerate(batches):
                 self.network.seed_gradients(step_seed(self.config.seed, epoch, step))
                 self._step(images, targets, totals, at=epoch + step / self.steps_per_epoch)
                 bar.set_postfix(loss=f"{totals.loss / totals.images:.3f}", refresh=False)
@@ -192,7 +193,7 @@ class Trainer:
     def _step(self, images: Tensor, targets: Tensor, totals: _Totals, *, at: float) -> None:
         """One batch, `at` so many epochs from the start."""
         self.network.set_rate_weight(self.rate_weight / (8 * _RATE_UNIT * len(targets)))
-        logits = self.pipeline(images.to(self.pipeline.devices[0])).float()
+        logits = self.pipeline(images).float()
         targets = targets.to(logits.device)
         loss = self._loss(logits, images, targets)
         value = float(loss.detach())
@@ -257,7 +258,7 @@ class Trainer:
             "metrics": [json.dumps(row) for row in self.metrics],
         }
         save_checkpoint(self.folder / CHECKPOINT, state)
-        self._publish()
+        self._publish(draw=result is not None)  # an epoch on a GPU may take no longer than a picture
         print(_line(row, self.config.epochs), flush=True)
 
     def _stage_row(self) -> dict[str, float]:
@@ -268,10 +269,12 @@ class Trainer:
             row[f"{link}_dead_zone"] = boundary.dead_zone
         return row
 
-    def _publish(self) -> None:
+    def _publish(self, *, draw: bool = True) -> None:
         """Renews what is shown of the metrics; the checkpoint has them too, in case this is interrupted."""
         rows = [json.dumps(row) + "\n" for row in self.metrics]
         write_atomically(self.folder / "metrics.jsonl", "".join(rows))
+        if not draw:
+            return
         curves = self.folder / "curves.png"
         try:
             draw_curves(self.metrics, curves)

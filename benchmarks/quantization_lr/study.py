@@ -106,7 +106,8 @@ class Study:
         self._pipeline.train()
         torch.manual_seed(epoch_seed(config.seed, epoch))
         correct = 0
-        for step, (images, targets) in enumerate(training_batches(dataset, config, epoch)):
+        batches = training_batches(dataset, config, epoch, self._pipeline.devices[0])
+        for step, (images, targets) in enumerate(batches):
             logits = self._pipeline(images).float()
             self._optimizer.zero_grad()
             cross_entropy(logits, targets).backward()

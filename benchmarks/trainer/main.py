@@ -24,6 +24,7 @@ from trainer.batches import training_batches
 from trainer.config import Bottleneck, BoundaryOptions, TrainConfig
 from trainer.data import Dataset, load
 from trainer.network import SplitNetwork
+from trainer.precision import has_bf16
 from trainer.train import Trainer, _Totals
 
 __all__ = ["VARIANTS", "main", "measure", "report"]
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     environment = Environment.read("benchmarks.trainer", arguments)
-    print(f"{environment}\n", flush=True)
+    print(f"{environment}\nprecision  {'bfloat16' if has_bf16('cpu') else 'float32'}\n", flush=True)
     torch.set_num_threads(options.threads)
     try:
         dataset = load("cifar10", root=options.data, download=True, progress=True)
@@ -110,7 +111,8 @@ def _steps(name: str, dataset: Dataset, options: argparse.Namespace, folder: Pat
         trainer.pipeline = _Whole(trainer.network)  # type: ignore[assignment]
     trainer.calibration.scales()
     trainer.pipeline.train()
-    batches, totals = training_batches(dataset, trainer.config, 0), _Totals()
+    batches = training_batches(dataset, trainer.config, 0, trainer.pipeline.devices[0])
+    totals = _Totals()
     while True:
         began = time.perf_counter()
         trainer._step(*next(batches), totals, at=0.5)
@@ -127,7 +129,7 @@ def _config(options: argparse.Namespace, changes: dict[str, Any]) -> TrainConfig
         warmup_epochs=1,
         width=options.width,
         chunks=options.chunks,
-        bf16=True,
+        bf16=has_bf16("cpu"),
         channels_last=True,
         **changes,
     )

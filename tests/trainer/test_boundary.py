@@ -154,7 +154,22 @@ def test_scales_are_those_of_each_channels_root_mean_square() -> None:
         boundary = calibrated((5, 4, 3), BoundaryOptions(bits=4, clip=3.0), signed=signed, on=x)
         rms = x.square().mean((0, 2, 3)).sqrt()
         assert torch.allclose(boundary.scale[1:], (rms * 3.0 / steps)[1:], rtol=1e-6)
-        assert boundary.scale[0] == 1.0, "a channel that was silent"
+        assert boundary.scale[0] == boundary.scale.max(), "a channel that was silent"
+
+
+def test_a_channel_of_rounding_errors_stays_silent() -> None:
+    """A scale of its own would make noise cross."""
+    x = random_activations((5, 4, 3), rows=6, signed=True, seed=0)
+    x[:, 0] = 1e-6 * torch.randn(6, 4, 3, generator=torch.Generator().manual_seed(0))
+    boundary = calibrated((5, 4, 3), BoundaryOptions(bits=4), signed=True, on=x)
+    symbols = boundary.quantize(x)
+    assert bool((symbols[:, 0] == boundary.spec.zero).all())
+    assert all(bool((symbols[:, i] != boundary.spec.zero).any()) for i in range(1, 5))
+
+
+def test_where_all_is_silent_a_scale_is_a_number() -> None:
+    boundary = calibrated((2, 3, 3), BoundaryOptions(bits=4), signed=True, on=torch.zeros(2, 2, 3, 3))
+    assert boundary.scale.tolist() == [1.0, 1.0]
 
 
 def test_the_default_clip_grows_with_the_bits() -> None:

@@ -7,20 +7,22 @@ from torch import nn
 from trainer.muon import Muon, orthogonalize
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31))
-def test_orthogonal_is_near_orthogonal(rows: int, columns: int, seed: int) -> None:
-    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
-    result = orthogonalize(matrix)
-    assert result.shape == matrix.shape
-    assert result.dtype == torch.float32
-    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    clear = values > 0.1 * values.max()  # smaller ones are still on their way after five steps
-    found = (left.mT @ result @ right.mT).diagonal()[clear]
-    assert bool(((found > 0.5) & (found < 1.4)).all())
+@given(st.integers(1, 3), st.integers(1, 40), st.integers(0, 20), st.integers(0, 2**31))
+def test_orthogonal_is_near_orthogonal(count: int, rows: int, more: int, seed: int) -> None:
+    shape = (count, rows, rows + more)
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    results = orthogonalize(matrices)
+    assert results.shape == matrices.shape
+    assert results.dtype == torch.float32
+    for matrix, result in zip(matrices, results, strict=True):
+        left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+        clear = values > 0.1 * values.max()  # smaller ones are still on their way after five steps
+        found = (left.mT @ result @ right.mT).diagonal()[clear]
+        assert bool(((found > 0.5) & (found < 1.4)).all())
 
 
 def test_of_zeros_is_zeros() -> None:
-    assert not orthogonalize(torch.zeros(3, 4)).any()
+    assert not orthogonalize(torch.zeros(1, 3, 4)).any()
 
 
 @pytest.mark.parametrize("shape", [(6, 4, 1, 1), (4, 6, 1, 1), (5, 3, 3, 3)])
@@ -89,3 +91,28 @@ def test_continues_from_its_state() -> None:
     other.load_state_dict(optimizer.state_dict())
     run(6, resumed, other, first=3)
     assert torch.equal(resumed, whole)
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_weights_of_one_shape_move_as_each_would_alone(bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wide and tall ones together, with and without instructions for bfloat16."""
+    monkeypatch.setattr("trainer.muon.has_bf16", lambda _device: bf16)
+    torch.manual_seed(0)
+    shapes = [(6, 4, 1, 1), (4, 6), (4, 6), (6, 2, 1, 2), (5, 5)]
+    start = [torch.randn(shape) for shape in shapes]
+    gradients = [torch.randn(shape) for shape in shapes]
+
+    def step(tensors: list[torch.Tensor], of: list[torch.Tensor]) -> list[nn.Parameter]:
+        weights = [nn.Parameter(tensor.clone()) for tensor in tensors]
+        optimizer = Muon(weights, lr=0.1, momentum=0.9)
+        for _ in range(2):
+            for weight, gradient in zip(weights, of, strict=True):
+                weight.grad = gradient.clone()
+            optimizer.step()
+        return weights
+
+    together = step(start, gradients)
+    for i, weight in enumerate(together):
+        (alone,) = step(start[i : i + 1], gradients[i : i + 1])
+        assert torch.allclose(weight, alone, atol=2e-3 if bf16 else 1e-5)
+        assert not torch.allclose(weight, start[i], atol=1e-2)

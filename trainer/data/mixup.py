@@ -13,8 +13,9 @@ def mixed(
 ) -> tuple[Tensor, Tensor]:
     """Each image blended with another of its batch, of which it stays the larger part.
 
-    images: float32 (n, ...). targets: int64 (n,). Returns images of the same shape and layout, and float32
-    (n, classes): how much of each class is in them. The parts are drawn from Beta(alpha, alpha).
+    images: float32 (n, ...). targets: int64 (n,), on the CPU. Returns images of the same shape, layout and
+    device, and float32 (n, classes) on the CPU: how much of each class is in them. The parts are drawn from
+    Beta(alpha, alpha).
     Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, equation 2; with parts of
     each image's own.
     """
@@ -25,5 +26,5 @@ def mixed(
     larger = torch.maximum(drawn, 1 - drawn)
     labels = one_hot(targets, classes).float()
     shares = torch.lerp(labels[partner], labels, larger[:, None])
-    weight = larger.view(n, *[1] * (images.dim() - 1))
-    return torch.lerp(images[partner], images, weight), shares
+    weight = larger.view(n, *[1] * (images.dim() - 1)).to(images.device)
+    return torch.lerp(images[partner.to(images.device)], images, weight), shares
