@@ -42,7 +42,7 @@ class Muon(torch.optim.Optimizer):
             alike: dict[tuple[int, ...], list[nn.Parameter]] = {}
             for weight in group["params"]:
                 if weight.grad is not None:
-                    alike.setdefault(_shape(weight), []).append(weight)
+                    alike.setdefault(tuple(_wide(weight).shape), []).append(weight)
             for weights in alike.values():
                 self._move(weights, group["lr"], group["momentum"])
 
@@ -89,10 +89,6 @@ def _wide(weight: Tensor) -> Tensor:
     """(out, ...) as a matrix with no more rows than columns."""
     matrix = weight.reshape(len(weight), -1)
     return matrix.mT if _is_tall(weight) else matrix
-
-
-def _shape(weight: Tensor) -> tuple[int, ...]:
-    return tuple(_wide(weight).shape)
 
 
 def _norms(matrices: Tensor) -> Tensor:

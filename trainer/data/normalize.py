@@ -8,7 +8,7 @@ from torch import Tensor
 
 from splitwire.preprocess import Preprocess
 
-__all__ = ["normalized"]
+__all__ = ["look_up", "normalized"]
 
 
 def normalized(pixels: Tensor, preprocess: Preprocess) -> Tensor:
