@@ -13,9 +13,9 @@ from splitwire.preprocess import Preprocess
 
 __all__ = ["FORMAT_VERSION", "MAX_MANIFEST_BYTES", "FileDigest", "Manifest"]
 
-#: Version 2 brought a boundary's tables; a manifest of version 1 has none, and is read as well.
-FORMAT_VERSION = 2
-_VERSIONS = (1, FORMAT_VERSION)
+#: Version 2 brought a boundary's tables, version 3 their predictor; manifests without are read as well.
+FORMAT_VERSION = 3
+_VERSIONS = (1, 2, FORMAT_VERSION)
 
 #: Twenty times what a thousand long labels take.
 MAX_MANIFEST_BYTES = 1 << 20

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from splitwire.errors import PlanError
+from splitwire.predictor import PREDICTED_CONTEXTS, Predictor
 from splitwire.tables import MAX_CODED_BITS, SymbolTables, context_count
 
 __all__ = ["FLOAT_BITS", "LAYERS", "BoundarySpec", "SplitPlan"]
@@ -130,26 +131,39 @@ class BoundarySpec:
     def _check_tables(self, tables: SymbolTables) -> None:
         if self.bits > MAX_CODED_BITS:
             raise PlanError(f"tables are for symbols of at most {MAX_CODED_BITS} bits, not {self.bits}")
-        expected = (self.shape[0], context_count(len(self.shape)), 1 << self.bits)
+        predicted = tables.predictor is not None
+        if predicted and len(self.shape) == 1:
+            raise PlanError(f"a predictor is for maps (C, H, W), not for a boundary of {self.shape}")
+        contexts = PREDICTED_CONTEXTS if predicted else context_count(len(self.shape))
+        expected = (self.shape[0], contexts, 1 << self.bits)
         if tables.shape != expected:
             raise PlanError(f"tables of this boundary are {expected}, got {tables.shape}")
 
     def to_json(self) -> dict[str, object]:
-        """Without `tables` where there are none."""
-        value = {"shape": list(self.shape), "keep": self.keep, "bits": self.bits, "zero": self.zero}
-        return value if self.tables is None else value | {"tables": self.tables.to_json()}
+        """Without `tables` where there are none, and without `predictor` where these have none."""
+        value: dict[str, object] = {
+            "shape": list(self.shape),
+            "keep": self.keep,
+            "bits": self.bits,
+            "zero": self.zero,
+        }
+        if self.tables is None:
+            return value
+        value["tables"] = self.tables.to_json()
+        predictor = self.tables.predictor
+        return value if predictor is None else value | {"predictor": predictor.to_json()}
 
     @classmethod
     def from_json(cls, value: object) -> "BoundarySpec":
-        """Raises PlanError unless `value` is an object with exactly this class's fields, or no `tables`."""
-        coded = isinstance(value, Mapping) and "tables" in value
-        fields = _exact_keys(
-            value, ("shape", "keep", "bits", "zero", *(["tables"] if coded else [])), "boundary"
-        )
+        """Raises PlanError unless `value` is what `to_json` makes of one."""
+        present = value if isinstance(value, Mapping) else {}
+        coding = [key for key in ("tables", "predictor") if "tables" in present and key in present]
+        fields = _exact_keys(value, ("shape", "keep", "bits", "zero", *coding), "boundary")
         if not isinstance(fields["shape"], list):
             raise PlanError(f"a boundary's shape must be a list, got {fields['shape']!r}")
-        if coded:
-            fields["tables"] = SymbolTables.from_json(fields["tables"])
+        if coding:
+            predictor = Predictor.from_json(fields.pop("predictor")) if "predictor" in coding else None
+            fields["tables"] = SymbolTables.from_json(fields["tables"], predictor)
         return cls(**fields | {"shape": tuple(fields["shape"])})
 
 

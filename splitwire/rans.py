@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitwire.errors import CorruptPayload, TrailingBytes, TruncatedPayload
-from splitwire.tables import PRECISION, SymbolTables, contexts
+from splitwire.predictor import Expectations
+from splitwire.tables import PRECISION, SymbolTables
 
 __all__ = ["MAX_CODED_SYMBOLS", "decode_symbols", "encode_symbols"]
 
@@ -32,7 +33,7 @@ _SLOT = (1 << PRECISION) - 1
 def encode_symbols(symbols: NDArray[np.uint8], tables: SymbolTables, zero: int) -> bytes:
     """Symbols (rows, C, H, W) or (rows, C) -> payload: the final state, then words, little-endian."""
     channel = np.arange(symbols.shape[1]).reshape(1, -1, *[1] * (symbols.ndim - 2))
-    at = (channel, contexts(symbols, zero), symbols)
+    at = (channel, tables.contexts(symbols, zero), symbols)
     frequencies = tables.frequencies[at].ravel()[::-1].tolist()
     starts = tables.starts[at].ravel()[::-1].tolist()
     x, words = _LEAST, []
@@ -79,18 +80,25 @@ def _read(
     """Every symbol, in wire order, and the state after the last. One loop, as calls would double the time."""
     rows, _, height, width = (*shape, 1, 1) if len(shape) == 2 else shape
     symbols = bytearray()
+    append = symbols.append
     for _ in range(rows):
-        for by_sum in tables.by_neighbours(zero):
-            above = [zero] * width
-            for _ in range(height):
-                left = zero
-                for column in range(width):
-                    slots, frequencies, starts = by_sum[left + above[column]]
+        predictor = tables.predictor
+        expectations = None if predictor is None else Expectations(predictor, height, width, zero)
+        for channel, reader in enumerate(tables.readers(zero)):
+            by_expected, adds, shift, *_ = reader
+            above = [0] * width
+            first = len(symbols)
+            for line in reader.lines(expectations.of(channel) if expectations else None, height, width):
+                left = 0
+                for column, expected in enumerate(line):
+                    slots, frequencies, starts = by_expected[(expected + left + above[column]) >> shift]
                     slot = x & _SLOT
-                    left = slots[slot]
-                    x = frequencies[left] * (x >> PRECISION) + slot - starts[left]
+                    symbol = slots[slot]
+                    x = frequencies[symbol] * (x >> PRECISION) + slot - starts[symbol]
                     if x < _LEAST:
                         x = x << 16 | next(words)
-                    above[column] = left
-                symbols += bytes(above)
+                    left, above[column] = adds[symbol]
+                    append(symbol)
+            if expectations:
+                expectations.learn(channel, symbols[first:])
     return symbols, x

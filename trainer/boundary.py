@@ -19,7 +19,7 @@ from splitwire.tables import SymbolTables
 from trainer.config import BoundaryOptions
 from trainer.gradient import GradientQuantizer
 from trainer.observer import RootMeanSquare
-from trainer.rate import RateModel
+from trainer.rate import RateModel, worth_predicting
 from trainer.straight_through import Quantized, StraightThrough
 
 __all__ = ["LEAST_SCALE", "Boundary"]
@@ -82,6 +82,8 @@ class Boundary(nn.Module):
             self.rate = None
         elif self.rate is None or self.rate.bits != options.bits:
             self.rate = RateModel(self.shape, options.bits, zero).to(self.scale.device)
+        else:
+            self.rate.begin_epoch()
 
     @property
     def steps(self) -> int:
@@ -125,7 +127,9 @@ class Boundary(nn.Module):
 
     def fit_tables(self, symbols: Tensor) -> None:
         """Has the bundle's coder expect the like of `symbols`, (N, *shape) uint8."""
-        tables = SymbolTables.fit(symbols.cpu().numpy(), bits=self.spec.bits, zero=self.spec.zero)
+        predicted = worth_predicting(self.shape, self.spec.bits)
+        fit = SymbolTables.fit_predicted if predicted else SymbolTables.fit
+        tables = fit(symbols.cpu().numpy(), bits=self.spec.bits, zero=self.spec.zero)
         self.spec = replace(self.spec, tables=tables)
 
     @torch.no_grad()

@@ -8,15 +8,12 @@ from splitwire.tables import SymbolTables
 __all__ = ["BOUNDARIES"]
 
 
-def _tables(shape: tuple[int, ...], bits: int, zero: int) -> SymbolTables:
-    """Uneven ones, the same on every machine."""
+def _coded(shape: tuple[int, ...], bits: int, zero: int, *, predicted: bool = False) -> BoundarySpec:
+    """With uneven tables, the same on every machine."""
     count = 32 * int(np.prod(shape))
     symbols = (np.arange(count) ** 2 // 7 % (1 << bits)).astype(np.uint8)
-    return SymbolTables.fit(symbols.reshape(32, *shape), bits=bits, zero=zero)
-
-
-def _coded(shape: tuple[int, ...], bits: int, zero: int) -> BoundarySpec:
-    return BoundarySpec(shape, 1.0, bits, zero, _tables(shape, bits, zero))
+    fit = SymbolTables.fit_predicted if predicted else SymbolTables.fit
+    return BoundarySpec(shape, 1.0, bits, zero, fit(symbols.reshape(32, *shape), bits=bits, zero=zero))
 
 
 #: Small, so that executions are many. The third has symbols enough for a section of two blocks.
@@ -32,4 +29,5 @@ BOUNDARIES = (
     _coded((3, 5, 4), 4, 8),
     _coded((24,), 2, 0),
     _coded((2, 3, 3), 5, 16),
+    _coded((3, 4, 5), 4, 7, predicted=True),
 )

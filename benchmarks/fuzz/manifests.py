@@ -53,9 +53,9 @@ def mutate(data: bytes, seed: int) -> bytes | None:
 
 
 def seeds() -> list[bytes]:
-    """One with a tail and tables, one without either."""
+    """Two with a tail and tables, of a predictor and of none, one without either."""
     whole = {
-        "format_version": 2,
+        "format_version": 3,
         "name": "a",
         "model": {"input_size": 8, "num_classes": 2},
         "labels": ["a", "b"],
@@ -73,7 +73,14 @@ def seeds() -> list[bytes]:
         "downlink": {"shape": [2], "keep": 1.0, "bits": 32, "zero": 0},
         "files": {f"{role}.onnx": {"sha256": "0" * 64, "bytes": 1} for role in ("head", "body")},
     }
-    return [json.dumps(value, separators=(",", ":")).encode() for value in (whole, plain)]
+    predicted = whole | {
+        "uplink": _boundary([2, 1, 1])
+        | {
+            "tables": [[[1024] * 4] * 17] * 2,
+            "predictor": {"bias": [8, 8], "weights": [[16, 16], [1, -2, 3, 0, 5, 6, 7, 8, 9, 16, 16]]},
+        },
+    }
+    return [json.dumps(value, separators=(",", ":")).encode() for value in (whole, predicted, plain)]
 
 
 def _boundary(shape: list[int]) -> dict[str, Any]:
@@ -93,7 +100,7 @@ def _change(container: Any, key: Any, choose: random.Random) -> None:
     if kind == 0:
         del container[key]
     elif kind == 1 and isinstance(container, dict):
-        container[choose.choice(("", "tables", "tail.onnx", key + "x"))] = container.pop(key)
+        container[choose.choice(("", "tables", "predictor", "tail.onnx", key + "x"))] = container.pop(key)
     elif kind == 2 and type(container[key]) is int:
         container[key] += choose.choice((-1, 1, 1 << choose.randrange(64)))
     else:

@@ -82,7 +82,7 @@ def test_too_long_or_too_much_is_a_failure() -> None:
 
 
 def test_mutations_stay_json_and_mostly_differ() -> None:
-    (seed, _) = manifests.seeds()
+    seed, *_ = manifests.seeds()
     mutated = [manifests.mutate(seed, number) for number in range(100)]
     assert len(set(mutated)) > 50
     for data in mutated:

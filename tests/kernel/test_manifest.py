@@ -81,7 +81,7 @@ def test_roles() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"format_version": 3}, "format_version"),
+        ({"format_version": 4}, "format_version"),
         ({"format_version": True}, "format_version"),
         ({"name": ""}, "name"),
         ({"name": "a\nb"}, "name"),
@@ -155,7 +155,7 @@ TEXT = manifest().to_bytes().decode()
         (TEXT.replace("0.87", "1e999").encode(), "1e999"),
         (TEXT.replace('"name"', '"name": "other", "name"').encode(), "twice"),
         (TEXT.replace('"accuracy"', '"accuracy": 1, "accuracy"').encode(), "twice"),
-        (edited(format_version=3), "format_version"),
+        (edited(format_version=4), "format_version"),
         (edited(format_version="1"), "format_version"),
         (edited(labels="abc"), "labels"),
         (edited(labels=None), "labels"),

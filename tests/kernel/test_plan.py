@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from splitwire.errors import PlanError
 from splitwire.plan import FLOAT_BITS, LAYERS, BoundarySpec, SplitPlan
+from splitwire.predictor import Predictor
 from splitwire.tables import SymbolTables
 
 GOOD: dict[str, Any] = {"shape": (4, 4, 4), "keep": 1.0, "bits": 3, "zero": 3}
@@ -67,6 +68,36 @@ def test_a_boundary_with_tables() -> None:
     spec = BoundarySpec((5, 2, 2), 1.0, 2, 1, tables)
     assert BoundarySpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
     assert "tables" not in BoundarySpec((5, 2, 2), 1.0, 2, 1).to_json()
+    assert "predictor" not in spec.to_json()
+
+
+def predicted(channels: int = 5) -> SymbolTables:
+    return SymbolTables(np.full((channels, 17, 4), 1024), Predictor.of_neighbours(channels))
+
+
+def test_a_boundary_with_a_predictor() -> None:
+    spec = BoundarySpec((5, 2, 2), 1.0, 2, 1, predicted())
+    value = json.loads(json.dumps(spec.to_json()))
+    assert BoundarySpec.from_json(value) == spec
+    del value["tables"]
+    with pytest.raises(PlanError, match="boundary must be an object with exactly"):
+        BoundarySpec.from_json(value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((5,), "a predictor is for maps"), ((4, 2, 2), r"\(4, 17, 4\), got \(5, 17, 4\)")],
+)
+def test_the_predictor_of_another_boundary(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        BoundarySpec(shape, 1.0, 2, 1, predicted())
+
+
+@pytest.mark.parametrize("predictor", [None, {}, {"bias": [0], "weights": [[0, 0]]}], ids=str)
+def test_what_is_no_predictor_of_a_boundary(predictor: object) -> None:
+    value = BoundarySpec((5, 2, 2), 1.0, 2, 1, predicted()).to_json()
+    with pytest.raises(PlanError, match="predictor"):
+        BoundarySpec.from_json(value | {"predictor": predictor})
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,14 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from splitwire.errors import CorruptPayload, TrailingBytes, TruncatedPayload
+from splitwire.predictor import Predictor
 from splitwire.rans import decode_symbols, encode_symbols
-from splitwire.tables import SymbolTables, contexts
+from splitwire.tables import SymbolTables
+from tests.kernel.test_predictor import random_predictor
 from tests.kernel.test_tables import smooth_maps
 
 TABLES = SymbolTables.fit(smooth_maps(), bits=4, zero=8)
+PREDICTED = SymbolTables.fit_predicted(smooth_maps(), bits=4, zero=8)
 
 
 @st.composite
@@ -24,7 +27,12 @@ def coded_cases(draw: st.DrawFn) -> tuple[NDArray[np.uint8], SymbolTables, int]:
     elements = st.integers(0, (1 << bits) - 1)
     seen = draw(hnp.arrays(np.uint8, (4, *shape), elements=elements, fill=st.just(zero)))
     sent = draw(hnp.arrays(np.uint8, (rows, *shape), elements=elements, fill=st.just(zero)))
-    return sent, SymbolTables.fit(seen, bits=bits, zero=zero), zero
+    predictor = draw(predictors(shape[0])) if len(shape) == 3 else None
+    return sent, SymbolTables.fit(seen, bits=bits, zero=zero, predictor=predictor), zero
+
+
+def predictors(channels: int) -> st.SearchStrategy[Predictor | None]:
+    return st.none() | st.integers(0, 99).map(lambda seed: random_predictor(seed, channels))
 
 
 @given(coded_cases())
@@ -47,7 +55,7 @@ def decoded_by_the_specification(
     )
     symbols = np.full(shape, zero, np.uint8)
     for at in np.ndindex(shape):
-        row = tables.frequencies[at[1], contexts(symbols, zero)[at]].tolist()
+        row = tables.frequencies[at[1], tables.contexts(symbols, zero)[at]].tolist()
         slot, start, s = x % 4096, 0, 0
         while slot >= start + row[s]:
             start += row[s]
@@ -61,11 +69,12 @@ def decoded_by_the_specification(
     return symbols
 
 
+@pytest.mark.parametrize("tables", [TABLES, PREDICTED], ids=["neighbours", "predicted"])
 @pytest.mark.parametrize("shape", [(1, 3, 8, 8), (2, 3, 4, 5)])
-def test_the_specification_reads_the_same(shape: tuple[int, ...]) -> None:
+def test_the_specification_reads_the_same(shape: tuple[int, ...], tables: SymbolTables) -> None:
     symbols = smooth_maps(5)[: shape[0], :, : shape[2], : shape[3]]
-    payload = encode_symbols(symbols, TABLES, 8)
-    assert (decoded_by_the_specification(payload, shape, TABLES, 8) == symbols).all()
+    payload = encode_symbols(symbols, tables, 8)
+    assert (decoded_by_the_specification(payload, shape, tables, 8) == symbols).all()
 
 
 def test_near_what_a_perfect_coder_spends() -> None:
@@ -105,12 +114,12 @@ def test_a_state_that_no_encoder_begins_with() -> None:
         decode_symbols(bytes(changed), SHAPE, TABLES, 8)
 
 
-@given(st.binary(max_size=200))
-def test_anything(payload: bytes) -> None:
+@given(st.binary(max_size=200), st.sampled_from([TABLES, PREDICTED]))
+def test_anything(payload: bytes, tables: SymbolTables) -> None:
     """Symbols in range, which encode to the same bytes again; or one of the three errors."""
     try:
-        symbols = decode_symbols(payload, SHAPE, TABLES, 8)
+        symbols = decode_symbols(payload, SHAPE, tables, 8)
     except (CorruptPayload, TruncatedPayload, TrailingBytes):
         return
     assert symbols.max() < 16
-    assert encode_symbols(symbols, TABLES, 8) == payload
+    assert encode_symbols(symbols, tables, 8) == payload

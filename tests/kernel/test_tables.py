@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from splitwire.errors import PlanError
+from splitwire.predictor import Predictor
 from splitwire.tables import PRECISION, SymbolTables, context_count, contexts
 
 WHOLE = 1 << PRECISION
@@ -77,6 +78,20 @@ def test_contexts_save_bits_where_neighbours_are_alike() -> None:
     assert with_contexts < 0.9 * order_0
 
 
+def test_a_predictor_saves_bits_where_channels_are_alike() -> None:
+    seen, new = (alike(smooth_maps(seed, rows=400)) for seed in (0, 1))
+    tables = SymbolTables.fit_predicted(seen, bits=4, zero=8)
+    assert tables.shape == (3, 17, 16)
+    assert tables.predictor == Predictor.fit(seen.astype(int) - 8)
+    assert tables.bits(new, 8) < 0.8 * SymbolTables.fit(seen, bits=4, zero=8).bits(new, 8)
+
+
+def alike(symbols: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The last channel's symbols are the first's, mirrored."""
+    symbols[:, -1] = 16 - symbols[:, 0].clip(1)
+    return symbols
+
+
 def test_bits_are_logarithms() -> None:
     tables = SymbolTables(np.array([[[2048, 1024, 512, 512]]]))
     assert tables.bits(np.array([[0], [1], [3]], np.uint8), 0) == 1 + 2 + 3
@@ -136,6 +151,12 @@ def test_strings_are_refused_before_they_are_copied() -> None:
         SymbolTables.from_json([[["a"] * 100_000 + ["x" * 100_000]]])
 
 
+@pytest.mark.parametrize(("channels", "shape"), [(2, (3, 17, 4)), (3, (3, 9, 4)), (3, (3, 1, 4))])
+def test_tables_of_another_predictor(channels: int, shape: tuple[int, ...]) -> None:
+    with pytest.raises(PlanError, match="tables of a predictor"):
+        SymbolTables(np.full(shape, 1024), Predictor.of_neighbours(channels))
+
+
 def test_equal_by_value() -> None:
     one, same = (SymbolTables.fit(smooth_maps(), bits=4, zero=8) for _ in range(2))
     other = SymbolTables.fit(smooth_maps(1), bits=4, zero=8)
@@ -143,3 +164,7 @@ def test_equal_by_value() -> None:
     assert hash(one) == hash(same)
     assert one != other
     assert one != one.frequencies.tolist()
+    rows = np.full((3, 17, 4), 1024)
+    one, other = (SymbolTables(rows, Predictor.of_neighbours(3)), SymbolTables(rows))
+    assert one != other
+    assert one == SymbolTables(rows, Predictor.of_neighbours(3))

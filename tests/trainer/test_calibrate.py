@@ -108,7 +108,7 @@ def test_tables_are_of_the_symbols_that_cross() -> None:
     images = torch.from_numpy(DATASET.preprocess.normalize(DATASET.train.images))
     with torch.no_grad():
         symbols = network.graphs()["head"](images).numpy()
-    assert network.uplink.spec.tables == SymbolTables.fit(symbols, bits=3, zero=4)
+    assert network.uplink.spec.tables == SymbolTables.fit_predicted(symbols, bits=3, zero=4)
     assert network.downlink.spec.tables is None, "too wide"
 
 
