@@ -7,7 +7,8 @@ The state is one integer; a symbol of frequency f that starts at c multiplies it
 
 Source: Duda, "Asymmetric numeral systems", 2013; the arithmetic is that of Giesen's rANS. It is written here
 because zstd cannot be given contexts or tables of ours, and the coders that can have no builds for the small
-computers that edges run on. A symbol takes about half a microsecond, so only short frames are coded.
+computers that edges run on. A symbol takes half a microsecond, and three quarters to read where a predictor
+tells its context, so only short frames are coded.
 """
 
 import struct
@@ -22,7 +23,7 @@ from splitwire.tables import PRECISION, SymbolTables
 
 __all__ = ["MAX_CODED_SYMBOLS", "decode_symbols", "encode_symbols"]
 
-#: In one frame: some eight milliseconds at most, whoever sent it.
+#: In one frame: some twelve milliseconds at most, whoever sent it.
 MAX_CODED_SYMBOLS = 1 << 14
 
 _LEAST = 1 << 16  # of the state between two symbols; the most is 2^32 - 1

@@ -36,7 +36,7 @@ from splitwire.tables import (
 
 __all__ = ["RateModel", "worth_coding", "worth_predicting"]
 
-#: Symbols of one image: a coder takes half a microsecond for each on either side.
+#: Symbols of one image: a coder takes up to a microsecond for each on either side.
 _MOST_CODED = 4096
 
 #: Weight of one batch in the tables: they follow the network within some twenty batches.
