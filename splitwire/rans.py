@@ -81,9 +81,8 @@ def _read(
     """Every symbol, in wire order, and the state after the last. One loop, as calls would double the time."""
     rows, _, height, width = (*shape, 1, 1) if len(shape) == 2 else shape
     symbols = bytearray()
-    append = symbols.append
+    append, predictor = symbols.append, tables.predictor
     for _ in range(rows):
-        predictor = tables.predictor
         expectations = None if predictor is None else Expectations(predictor, height, width, zero)
         for channel, reader in enumerate(tables.readers(zero)):
             by_expected, adds, shift, *_ = reader

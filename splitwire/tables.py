@@ -127,7 +127,7 @@ class SymbolTables:
     def readers(self, zero: int) -> list[ChannelReader]:
         """Of each channel; made at the first call."""
         if zero not in self._readers:
-            self._readers[zero] = channel_readers(self.frequencies, self.predictor, zero)
+            self._readers[zero] = channel_readers(self.frequencies, self.starts, self.predictor, zero)
         return self._readers[zero]
 
     def bits(self, symbols: NDArray[np.uint8], zero: int) -> float:

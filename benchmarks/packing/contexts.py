@@ -23,7 +23,7 @@ from splitwire.bundle import Bundle
 from splitwire.errors import PlanError, SplitwireError
 from splitwire.plan import BoundarySpec
 from splitwire.rans import decode_symbols, encode_symbols
-from splitwire.tables import MAX_CODED_BITS, PRECISION, SymbolTables
+from splitwire.tables import MAX_CODED_BITS, SymbolTables, context_count
 from trainer.data import cifar10
 
 __all__ = ["Contexts", "compare", "main"]
@@ -55,9 +55,9 @@ def compare(
     if len(boundary.shape) != 3 or boundary.bits > MAX_CODED_BITS:
         raise PlanError(f"contexts are compared on maps of at most {MAX_CODED_BITS} bits, not {boundary!r}")
     bits, zero = boundary.bits, boundary.zero
-    # Without neighbours: a map of one position a row has none.
+    # As of vectors, one a position, which have no neighbours; then that in every context of a map.
     flat = SymbolTables.fit(seen.transpose(0, 2, 3, 1).reshape(-1, boundary.shape[0]), bits=bits, zero=zero)
-    alone = SymbolTables(np.repeat(flat.frequencies, 9, axis=1))
+    alone = SymbolTables(np.repeat(flat.frequencies, context_count(3), axis=1))
     for name, tables in (
         ("none: a table for each channel", alone),
         ("the sum of left and above", SymbolTables.fit(seen, bits=bits, zero=zero)),
@@ -87,13 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         bundle = Bundle.load(options.bundle)
         dataset = cifar10.load(options.data, download=True, progress=True)
-        seen, new = (
-            _uplink(bundle, images)
-            for images in (dataset.train.images[: options.fit], dataset.test.images[: options.count])
-        )
+        seen = _uplink(bundle, dataset.train.images[: options.fit])
+        new = _uplink(bundle, dataset.test.images[: options.count])
         print(f"{Environment.read('benchmarks.packing.contexts', sys.argv[1:])}\n")
-        ideal = f"2^{PRECISION} slots, {len(seen)} training images, {len(new)} test images"
-        print(f"{bundle.manifest.name}, uplink {bundle.manifest.uplink.shape}: {ideal}\n")
+        images = f"{len(seen)} training images, {len(new)} test images"
+        print(f"{bundle.manifest.name}, uplink {bundle.manifest.uplink.shape}: {images}\n")
         print("| contexts | payload B | encode us | decode us |\n| --- | --- | --- | --- |")
         for contexts in compare(bundle.manifest.uplink, seen, new, options.repeats):
             print(contexts, flush=True)

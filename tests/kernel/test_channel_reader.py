@@ -17,7 +17,7 @@ def test_each_symbols_row_is_its_contexts(seed: int, zero: int, predicts: bool) 
     tables = SymbolTables.fit(SYMBOLS, bits=4, zero=zero, predictor=predictor)
     contexts = tables.contexts(SYMBOLS, zero)
     sample, levels = SYMBOLS[3], SYMBOLS[3].astype(int) - zero
-    for c, reader in enumerate(channel_readers(tables.frequencies, predictor, zero)):
+    for c, reader in enumerate(channel_readers(tables.frequencies, tables.starts, predictor, zero)):
         expected = None
         if predictor is not None:
             others = levels.copy()
@@ -36,8 +36,7 @@ def test_each_symbols_row_is_its_contexts(seed: int, zero: int, predicts: bool) 
 
 
 def test_slots_are_the_symbols_by_their_frequencies() -> None:
-    rows = np.array([[[2048, 1024, 512, 512]]], np.uint16)
-    (reader,) = channel_readers(rows, None, 0)
+    (reader,) = SymbolTables(np.array([[[2048, 1024, 512, 512]]])).readers(0)
     slots, frequencies, starts = reader.by_expected[reader.lines(None, 1, 1)[0][0]]
     assert slots == bytes([0] * 2048 + [1] * 1024 + [2] * 512 + [3] * 512)
     assert (frequencies, starts) == ([2048, 1024, 512, 512], [0, 2048, 3072, 3584])
