@@ -42,14 +42,14 @@ dev-env: $(DEV)/.done ## .venv/dev with everything
 clean: ## remove both environments and all caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-$(SERVE)/.done: pyproject.toml constraints.txt
+$(SERVE)/.done: pyproject.toml constraints.txt splitwire/coder.c
 	@echo "setting up $(SERVE) (edge and cloud, no torch)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	@$(PYTHON) -m venv $(SERVE)
 	@$(SERVE)/bin/python $(PIP) --editable '.[edge,cloud]'
 	@touch $@
 
-$(DEV)/.done: pyproject.toml constraints.txt
+$(DEV)/.done: pyproject.toml constraints.txt splitwire/coder.c
 	@echo "setting up $(DEV) (everything, with torch: a few minutes)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	@$(PYTHON) -m venv $(DEV)

@@ -23,6 +23,7 @@ from cloud.servicer import Servicer
 from cloud.spans import CloudSpans
 from protos.service import SERVICE
 from protos.splitwire_pb2_grpc import add_SplitInferenceServicer_to_server
+from splitwire import compiled
 from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
@@ -154,6 +155,8 @@ def _announce(server: CloudServer, config: CloudConfig) -> None:
         announce("cloud", f"holding {holder.other} too", form=config.log_format)
     if server.metrics_address is not None:
         announce("cloud", f"metrics on http://{server.metrics_address}/metrics", form=config.log_format)
+    if not compiled.BUILT:
+        announce("cloud", compiled.NOT_BUILT, form=config.log_format)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,11 @@ FROM python:3.11-slim-bookworm AS build
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 
+# For the entropy coder's loops, which without it would run in Python.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
+
 WORKDIR /build
 RUN python3 -m venv /opt/splitwire
 ENV PATH=/opt/splitwire/bin:$PATH

@@ -24,6 +24,7 @@ from edge.replica import Replica
 from edge.replicas import Replicas
 from edge.retry_budget import RetryBudget
 from edge.spans import EdgeSpans
+from splitwire import compiled
 from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
@@ -103,6 +104,7 @@ def serve(config: EdgeConfig) -> None:
         url = f"{'https' if config.credentials.encrypt else 'http'}://{address}"
         ready = [f"serving {holder.current} on {url}"]
         ready += [f"metrics on http://{watched}/metrics"] if watched is not None else []
+        ready += [] if compiled.BUILT else [compiled.NOT_BUILT]
         settings = _uvicorn_config(config, holder, metrics, spans)
         if certificate is not None:
             _renew(settings, certificate)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from splitwire.channel_reader import ChannelReader, channel_readers
 from splitwire.errors import PlanError
-from splitwire.predictor import PREDICTED_CONTEXTS, Predictor
+from splitwire.predictor import PREDICTED_CONTEXTS, SHIFT, Predictor
 
 __all__ = [
     "MAX_CODED_BITS",
@@ -119,6 +119,16 @@ class SymbolTables:
     def starts(self) -> NDArray[np.uint16]:
         """Where each symbol's slots begin: as `frequencies`, summed over the symbols before."""
         return (self.frequencies.cumsum(2) - self.frequencies).astype(np.uint16)
+
+    @functools.cached_property
+    def arrays(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """What coder.c reads: frequencies, starts, and the predictor's weights and bias."""
+        if self.predictor is None:
+            half = 1 << SHIFT >> 1
+            weights, bias = np.zeros((0, 0), np.float32), np.full(self.shape[0], half, np.int32)
+        else:
+            weights, bias = self.predictor.rows, self.predictor.bias
+        return self.frequencies, self.starts, weights, bias
 
     def contexts(self, symbols: NDArray[np.uint8], zero: int) -> NDArray[np.intp]:
         """Symbols (rows, C, H, W) or (rows, C) -> the context of each, the same shape."""

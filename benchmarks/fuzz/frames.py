@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 
 from benchmarks.fuzz.boundaries import BOUNDARIES
+from benchmarks.fuzz.coders import check_coders
 from splitwire.errors import FrameError
 from splitwire.frame import MAX_ROWS, Frame, decode, encode
 from splitwire.packing import Packing
@@ -26,6 +27,7 @@ def check(data: bytes) -> None:
     if len(data) < _HEADER:
         return
     frame, boundary = _frame(data)
+    check_coders(frame, boundary)
     try:
         symbols = decode(frame, boundary)
     except FrameError as error:

@@ -22,7 +22,7 @@ from benchmarks.packing.main import median_us
 from splitwire.bundle import Bundle
 from splitwire.errors import PlanError, SplitwireError
 from splitwire.plan import BoundarySpec
-from splitwire.rans import decode_symbols, encode_symbols
+from splitwire.rans import CODERS, Coder, decode_symbols, encode_symbols
 from splitwire.tables import MAX_CODED_BITS, SymbolTables, context_count
 from trainer.data import cifar10
 
@@ -33,15 +33,17 @@ _BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """One kind. payload: mean bytes of a frame; the times are medians."""
+    """One kind, by one coder. payload: mean bytes of a frame; the times are medians."""
 
     name: str
+    coder: str
     payload: float
     encode_us: float
     decode_us: float
 
     def __str__(self) -> str:
-        return f"| {self.name} | {self.payload:.1f} | {self.encode_us:.0f} | {self.decode_us:.0f} |"
+        times = f"{self.encode_us:.0f} | {self.decode_us:.0f}"
+        return f"| {self.name} | {self.coder} | {self.payload:.1f} | {times} |"
 
 
 def compare(
@@ -63,22 +65,25 @@ def compare(
         ("the sum of left and above", SymbolTables.fit(seen, bits=bits, zero=zero)),
         ("prediction", SymbolTables.fit_predicted(seen, bits=bits, zero=zero)),
     ):
-        yield _measure(name, tables, new, zero, repeats)
+        for coder in CODERS:
+            yield _measure(name, coder, tables, new, zero, repeats)
 
 
-def _measure(name: str, tables: SymbolTables, new: NDArray[np.uint8], zero: int, repeats: int) -> Contexts:
+def _measure(
+    name: str, coder: Coder, tables: SymbolTables, new: NDArray[np.uint8], zero: int, repeats: int
+) -> Contexts:
+    encode, decode = partial(encode_symbols, coder=coder), partial(decode_symbols, coder=coder)
     samples = [sample[None] for sample in new]
-    payloads = [encode_symbols(sample, tables, zero) for sample in samples]
+    payloads = [encode(sample, tables, zero) for sample in samples]
     few = list(zip(samples, payloads, strict=True))[:10]
     for sample, payload in few:
-        assert (decode_symbols(payload, sample.shape, tables, zero) == sample).all()
+        assert (decode(payload, sample.shape, tables, zero) == sample).all()
     return Contexts(
         name,
+        coder.name,
         statistics.mean(map(len, payloads)),
-        statistics.median(median_us(partial(encode_symbols, s, tables, zero), repeats) for s, _ in few),
-        statistics.median(
-            median_us(partial(decode_symbols, p, s.shape, tables, zero), repeats) for s, p in few
-        ),
+        statistics.median(median_us(partial(encode, s, tables, zero), repeats) for s, _ in few),
+        statistics.median(median_us(partial(decode, p, s.shape, tables, zero), repeats) for s, p in few),
     )
 
 
@@ -92,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{Environment.read('benchmarks.packing.contexts', sys.argv[1:])}\n")
         images = f"{len(seen)} training images, {len(new)} test images"
         print(f"{bundle.manifest.name}, uplink {bundle.manifest.uplink.shape}: {images}\n")
-        print("| contexts | payload B | encode us | decode us |\n| --- | --- | --- | --- |")
+        print("| contexts | coder | payload B | encode us | decode us |\n| --- | --- | --- | --- | --- |")
         for contexts in compare(bundle.manifest.uplink, seen, new, options.repeats):
             print(contexts, flush=True)
     except SplitwireError as error:

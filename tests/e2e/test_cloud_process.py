@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from protos.splitwire_pb2_grpc import SplitInferenceStub
+from splitwire import compiled
 from splitwire.bundle import Bundle
 from tests.bundles import tiny_bundle as make_tiny_bundle
 from tests.cloud.serving import PATIENCE, StreamClient, health, make_request
@@ -189,3 +190,22 @@ def _run(*arguments: str) -> tuple[int, str, str]:
     command = [sys.executable, "-m", "cloud", *arguments]
     ran = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=PATIENCE)
     return ran.returncode, ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize("program", ["cloud", "edge"])
+def test_without_a_compiled_coder_it_says_so_and_serves(program: str, tiny_bundle: Bundle) -> None:
+    """As where there was no compiler: `splitwire._coder` cannot be imported."""
+    code = (
+        "import runpy, sys; sys.modules['splitwire._coder'] = None; "
+        "runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+    )
+    options: tuple[str, ...] = ("--listen", "127.0.0.1:0", "--bundle", str(tiny_bundle.path))
+    options += ("--cloud", "127.0.0.1:1") if program == "edge" else ()
+    command = [sys.executable, "-c", code, program, *options]
+    with subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = iter(process.stderr)
+        assert any(line.startswith(f"{program}: serving ") for line in lines)
+        assert any(line == f"{program}: {compiled.NOT_BUILT}\n" for line in lines)
+        process.terminate()
+    assert process.returncode in (0, -signal.SIGTERM)

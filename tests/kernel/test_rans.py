@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 
 from splitwire.errors import CorruptPayload, TrailingBytes, TruncatedPayload
 from splitwire.predictor import Predictor
-from splitwire.rans import decode_symbols, encode_symbols
+from splitwire.rans import CODERS, Coder, decode_symbols, encode_symbols
 from splitwire.tables import SymbolTables
 from tests.kernel.test_predictor import random_predictor
 from tests.kernel.test_tables import smooth_maps
+
+CODER_NAMES = [coder.name for coder in CODERS]
+
+by_each_coder = pytest.mark.parametrize("coder", CODERS, ids=CODER_NAMES)
 
 TABLES = SymbolTables.fit(smooth_maps(), bits=4, zero=8)
 PREDICTED = SymbolTables.fit_predicted(smooth_maps(), bits=4, zero=8)
@@ -35,11 +39,12 @@ def predictors(channels: int) -> st.SearchStrategy[Predictor | None]:
     return st.none() | st.integers(0, 99).map(lambda seed: random_predictor(seed, channels))
 
 
-@given(coded_cases())
-def test_identity(case: tuple[NDArray[np.uint8], SymbolTables, int]) -> None:
+@by_each_coder
+@given(case=coded_cases())
+def test_identity(case: tuple[NDArray[np.uint8], SymbolTables, int], coder: Coder) -> None:
     symbols, tables, zero = case
-    payload = encode_symbols(symbols, tables, zero)
-    found = decode_symbols(payload, symbols.shape, tables, zero)
+    payload = encode_symbols(symbols, tables, zero, coder=coder)
+    found = decode_symbols(payload, symbols.shape, tables, zero, coder=coder)
     assert found.dtype == np.uint8
     assert (found == symbols).all()
     assert len(payload) <= 4 + 2 + tables.bits(symbols, zero) / 8 * 1.001
@@ -69,11 +74,12 @@ def decoded_by_the_specification(
     return symbols
 
 
+@by_each_coder
 @pytest.mark.parametrize("tables", [TABLES, PREDICTED], ids=["neighbours", "predicted"])
 @pytest.mark.parametrize("shape", [(1, 3, 8, 8), (2, 3, 4, 5)])
-def test_the_specification_reads_the_same(shape: tuple[int, ...], tables: SymbolTables) -> None:
+def test_the_specification_reads_the_same(shape: tuple[int, ...], tables: SymbolTables, coder: Coder) -> None:
     symbols = smooth_maps(5)[: shape[0], :, : shape[2], : shape[3]]
-    payload = encode_symbols(symbols, tables, 8)
+    payload = encode_symbols(symbols, tables, 8, coder=coder)
     assert (decoded_by_the_specification(payload, shape, tables, 8) == symbols).all()
 
 
@@ -88,38 +94,43 @@ PAYLOAD = encode_symbols(smooth_maps(3, rows=1), TABLES, 8)
 SHAPE = (1, 3, 8, 8)
 
 
+@by_each_coder
 @pytest.mark.parametrize("length", range(len(PAYLOAD)))
-def test_truncated(length: int) -> None:
+def test_truncated(length: int, coder: Coder) -> None:
     with pytest.raises((TruncatedPayload, CorruptPayload)):
-        decode_symbols(PAYLOAD[:length], SHAPE, TABLES, 8)
+        decode_symbols(PAYLOAD[:length], SHAPE, TABLES, 8, coder=coder)
 
 
-def test_trailing_words() -> None:
+@by_each_coder
+def test_trailing_words(coder: Coder) -> None:
     with pytest.raises(TrailingBytes):
-        decode_symbols(PAYLOAD + b"\0\0", SHAPE, TABLES, 8)
+        decode_symbols(PAYLOAD + b"\0\0", SHAPE, TABLES, 8, coder=coder)
     with pytest.raises(TruncatedPayload):
-        decode_symbols(PAYLOAD + b"\0", SHAPE, TABLES, 8)
+        decode_symbols(PAYLOAD + b"\0", SHAPE, TABLES, 8, coder=coder)
 
 
+@by_each_coder
 @pytest.mark.parametrize("state", [0, 1, 0xFFFF])
-def test_a_state_that_no_encoder_leaves(state: int) -> None:
+def test_a_state_that_no_encoder_leaves(state: int, coder: Coder) -> None:
     with pytest.raises(CorruptPayload, match="at least 65536"):
-        decode_symbols(struct.pack("<I", state) + PAYLOAD[4:], SHAPE, TABLES, 8)
+        decode_symbols(struct.pack("<I", state) + PAYLOAD[4:], SHAPE, TABLES, 8, coder=coder)
 
 
-def test_a_state_that_no_encoder_begins_with() -> None:
+@by_each_coder
+def test_a_state_that_no_encoder_begins_with(coder: Coder) -> None:
     changed = bytearray(PAYLOAD)
     changed[-1] ^= 1
     with pytest.raises((CorruptPayload, TruncatedPayload, TrailingBytes)):
-        decode_symbols(bytes(changed), SHAPE, TABLES, 8)
+        decode_symbols(bytes(changed), SHAPE, TABLES, 8, coder=coder)
 
 
-@given(st.binary(max_size=200), st.sampled_from([TABLES, PREDICTED]))
-def test_anything(payload: bytes, tables: SymbolTables) -> None:
+@by_each_coder
+@given(payload=st.binary(max_size=200), tables=st.sampled_from([TABLES, PREDICTED]))
+def test_anything(payload: bytes, tables: SymbolTables, coder: Coder) -> None:
     """Symbols in range, which encode to the same bytes again; or one of the three errors."""
     try:
-        symbols = decode_symbols(payload, SHAPE, tables, 8)
+        symbols = decode_symbols(payload, SHAPE, tables, 8, coder=coder)
     except (CorruptPayload, TruncatedPayload, TrailingBytes):
         return
     assert symbols.max() < 16
-    assert encode_symbols(symbols, tables, 8) == payload
+    assert encode_symbols(symbols, tables, 8, coder=coder) == payload
