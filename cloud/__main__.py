@@ -9,7 +9,7 @@ from cloud.config import METRICS_LOOPBACK, CloudConfig
 from cloud.credentials import Credentials
 from cloud.server import serve
 from splitwire.address import Address
-from splitwire.command_line import LOG_LEVELS, Parser, add_tracing, add_watching, take
+from splitwire.command_line import LOG_LEVELS, Parser, add_tracing, add_watching, spare_imports, take
 from splitwire.errors import SplitwireError
 from splitwire.logs import configure
 from splitwire.otlp import Otlp
@@ -79,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         }
         config = CloudConfig(**parsed | values)
         configure("cloud", level=config.log_level, form=config.log_format)
+        spare_imports()
         asyncio.run(serve(config))
     except SplitwireError as error:
         print(f"cloud: error: {error}", file=sys.stderr)

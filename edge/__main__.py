@@ -10,7 +10,7 @@ from edge.credentials import CloudCredentials, Credentials
 from edge.names import parse_cloud
 from edge.server import serve
 from splitwire.address import Address
-from splitwire.command_line import LOG_LEVELS, Parser, add_tracing, add_watching, take
+from splitwire.command_line import LOG_LEVELS, Parser, add_tracing, add_watching, spare_imports, take
 from splitwire.errors import SplitwireError
 from splitwire.logs import configure
 from splitwire.otlp import Otlp
@@ -87,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         }
         config = EdgeConfig(**_with_credentials(parsed) | addresses)
         configure("edge", level=config.log_level, form=config.log_format)
+        spare_imports()
         serve(config)
     except SplitwireError as error:
         print(f"edge: error: {error}", file=sys.stderr)

@@ -193,6 +193,7 @@ def _uvicorn_config(
     return uvicorn.Config(
         make_app(config, holder, metrics, spans),
         http=BoundedProtocol,
+        ws="none",
         limit_concurrency=config.max_connections,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ssl_certfile=config.credentials.tls_cert,

@@ -1,6 +1,7 @@
 """What the command lines of all programs have in common."""
 
 import argparse
+import gc
 from dataclasses import fields
 from typing import Any, NoReturn, TypeVar
 
@@ -8,7 +9,7 @@ from splitwire import __version__
 from splitwire.address import Address
 from splitwire.logs import LOG_FORMATS
 
-__all__ = ["LOG_LEVELS", "Parser", "add_tracing", "add_watching", "take"]
+__all__ = ["LOG_LEVELS", "Parser", "add_tracing", "add_watching", "spare_imports", "take"]
 
 _T = TypeVar("_T")
 
@@ -36,6 +37,15 @@ class Parser(argparse.ArgumentParser):
 def take(kind: type[_T], options: dict[str, Any]) -> _T:
     """The dataclass `kind`, of the options that its fields name; they are removed from `options`."""
     return kind(**{field.name: options.pop(field.name) for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def spare_imports() -> None:
+    """For a service, before it makes anything that will go again: what is there now stays for ever.
+
+    The collector would walk through it all the same, some 70,000 objects of libraries, and nobody is answered
+    in the 60 to 100 milliseconds that takes.
+    """
+    gc.freeze()
 
 
 def add_watching(parser: Parser, loopback: Address) -> None:

@@ -49,6 +49,7 @@ def server(
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,
+        ws="none",
         lifespan="off",
         log_config=None,
         limit_concurrency=most,
@@ -57,7 +58,7 @@ def server(
     )
     running = Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=lambda: asyncio.run(running.serve([listener])))
+        thread = threading.Thread(target=_serve, args=(running, listener))
         thread.start()
         try:
             assert running.listening.wait(PATIENCE)
@@ -65,6 +66,12 @@ def server(
         finally:
             running.should_exit = True
             thread.join()
+
+
+def _serve(running: Server, listener: socket.socket) -> None:
+    """In the event loop that serving has."""
+    with asyncio.Runner(loop_factory=running.config.get_loop_factory()) as runner:
+        runner.run(running.serve([listener]))
 
 
 @contextlib.contextmanager
@@ -162,6 +169,84 @@ def test_the_time_of_the_headers_ends_with_them() -> None:
     with server(slow) as address, connect(address) as client:
         client.sendall(REQUEST)
         assert answer(client).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("line", [b"GET /" + b"a" * 70_000, b"GET / HTTP/1.1\r\na: " + b"a" * 70_000])
+def test_headers_that_are_too_long_are_refused(line: bytes) -> None:
+    with server() as address, connect(address) as client:
+        client.sendall(line)
+        assert client.recv(4096).startswith(b"HTTP/1.1 400 ")
+        wait_until_closed(client)
+
+
+def test_headers_that_come_in_many_pieces_are_counted_together() -> None:
+    with server() as address, connect(address) as client:
+        client.sendall(REQUEST[:-2])
+        wait_until_closed(client, drip=b"a: " + b"a" * 10_000 + b"\r\n")
+
+
+def test_each_request_has_the_whole_length_of_headers() -> None:
+    long = REQUEST[:-2] + b"a: " + b"a" * 50_000 + b"\r\n\r\n"
+    with server() as address, connect(address) as client:
+        for _ in range(3):
+            client.sendall(long)
+            assert answer(client).startswith(b"HTTP/1.1 200")
+
+
+def test_trailers_are_no_headers() -> None:
+    seen: list[list[tuple[bytes, bytes]]] = []
+
+    async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["more_body"]:
+            pass
+        seen.append(list(scope["headers"]))
+        await application(scope, receive, send)
+
+    chunked = b"POST / HTTP/1.1\r\nHost: edge\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+    with server(reading) as address, connect(address) as client:
+        client.sendall(chunked + b"0\r\nAuthorization: Bearer token\r\n\r\n")
+        assert answer(client).startswith(b"HTTP/1.1 200")
+    assert seen == [[(b"host", b"edge"), (b"transfer-encoding", b"chunked")]]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"GET /\xff HTTP/1.1\r\nHost: edge\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: edge\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: edge\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        b"GET / HTTP/1.1\r\nHost : edge\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: edge\r\n folded\r\n\r\n",
+        b"nothing of this kind\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+)
+def test_what_is_no_request_is_refused(odd: bytes) -> None:
+    """What two servers could take for different requests is none."""
+    with server() as address, connect(address) as client:
+        client.sendall(odd)
+        assert client.recv(4096).startswith(b"HTTP/1.1 400 ")
+        wait_until_closed(client)
+
+
+def test_an_upgrade_that_is_offered_is_not_taken() -> None:
+    """As curl --http2 does."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+    with server() as address, connect(address) as client:
+        client.sendall(REQUEST[:-2] + offer)
+        assert answer(client).startswith(b"HTTP/1.1 200")
+    with server() as address, connect(address) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: edge\r\nContent-Length: 5\r\n" + offer + b"image")
+        assert answer(client).startswith(b"HTTP/1.1 200")
+
+
+def test_requests_that_are_sent_together_are_answered_in_order() -> None:
+    with server() as address, connect(address) as client:
+        client.sendall(REQUEST * 3)
+        received = b""
+        while received.count(b"\r\n\r\nok") < 3:
+            received += client.recv(4096)
+    assert received.count(b"HTTP/1.1 200") == 3
 
 
 def test_connections_beyond_the_limit_are_closed_and_there_is_room_again_later(
