@@ -91,15 +91,15 @@ def make_app(
         security, title="Splitwire edge", version=__version__, description=_DESCRIPTION, lifespan=lifespan
     )
     handle_problems(app)
-    seconds = config.deadline_ms / 1000
-    app.add_middleware(Turnstile, admission=admission, path=_CLASSIFY, seconds=seconds)
-    if tokens is not None or admin is not None:
-        app.add_middleware(Gate, tokens=tokens, admin=admin)
     _add_classify(app, config, holder, admission, arrivals)
     _add_status(app, config, holder)
     if admin is not None:
         _add_admin(app, holder)
-    return Observer(app, metrics, spans)
+    # Around all of FastAPI: who is sent away costs none of it.
+    served: ASGIApp = Turnstile(app, admission, path=_CLASSIFY, seconds=config.deadline_ms / 1000)
+    if tokens is not None or admin is not None:
+        served = Gate(served, tokens, admin)
+    return Observer(served, metrics, spans)
 
 
 def _add_classify(

@@ -1,11 +1,11 @@
 """HTTP connections of the edge: how many there are, and how long each may take to ask for something."""
 
 import asyncio
-import enum
 import logging
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from splitwire.refusals import Refusals
 
@@ -20,28 +20,16 @@ _HEADER_SECONDS = 7.0
 #: For the rest of a body that was answered before its end: read, so that the client gets to see the answer.
 _REST_SECONDS = 8.0
 
-#: Of a request's line and headers together: llhttp has no limit of its own.
-_MOST_HEADER_BYTES = 1 << 16
-
 _log = logging.getLogger(__name__)
 _refusals = Refusals(_log)
 
 
-class _Expects(enum.Enum):
-    """What of a request comes next."""
-
-    HEADERS = enum.auto()
-    BODY = enum.auto()
-    NOTHING = enum.auto()
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 over llhttp, with uvicorn's `limit_concurrency` as a limit on open connections.
+class BoundedProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 over h11, with uvicorn's `limit_concurrency` as a limit on open connections.
 
     uvicorn itself counts only connections that have sent a request, and waits for ever for headers that never
-    end, however long they are, or for the end of a body that was answered. Here connections beyond the limit
-    are closed unread, and those that take too long are closed. A body that is being read is limited where it
-    is read.
+    end, or for the end of a body that was answered. Here connections beyond the limit are closed
+    unread, and those that take too long are closed. A body that is being read is limited where it is read.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -49,8 +37,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._most = self.limit_concurrency
         self.limit_concurrency = None  # would answer in plain text, and only once the headers have come
         self._refused = False
-        self._expects = _Expects.HEADERS
-        self._header_bytes = 0
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -64,42 +50,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
-            return
-        if self._expects is _Expects.NOTHING:
-            self._expects = _Expects.HEADERS
-        super().data_received(data)
-        self._header_bytes = self._header_bytes + len(data) if self._expects is _Expects.HEADERS else 0
-        if self._header_bytes > _MOST_HEADER_BYTES and not self.transport.is_closing():
-            self.send_400_response("The headers are too long.")
-        self._watch()
+        if not self._refused:
+            super().data_received(data)
+            self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
         if not self._refused:
             super().connection_lost(exc)
 
-    def on_message_begin(self) -> None:
-        self._expects = _Expects.HEADERS
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._expects is _Expects.HEADERS:  # not a trailer, which nobody here reads
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        self._expects = _Expects.BODY
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._expects = _Expects.NOTHING
-        super().on_message_complete()
-
     def _watch(self) -> None:
         """Time that runs goes on running: more bytes do not prolong it."""
-        if self._expects is _Expects.HEADERS:
+        if self.conn.their_state is h11.IDLE:
             self._allow(_HEADER_SECONDS)
-        elif self._expects is _Expects.BODY and self.cycle.response_complete:
+        elif self.conn.our_state is h11.DONE:
             self._allow(_REST_SECONDS)
         else:
             self._stop_watching()

@@ -4,7 +4,7 @@
    write(symbols, frequencies, starts, weights, bias, zero) -> (state, words)
 
    symbols: uint8 (rows, C, H, W), C-contiguous as all arrays. frequencies, starts: uint16 (C, contexts, levels),
-   as SymbolTables has them: what they hold is believed. weights: float32 (C, 9 C), or (0, 0) for one context for each
+   as SymbolTables has them, an odd number of contexts: what they hold is believed, as are weights and bias. weights: float32 (C, 9 C), or (0, 0) for one context for each
    sum of the two neighbours in the same channel. bias: int32 (C,). words: bytes, two for each, little-endian.
 
    Both raise ValueError where shapes do not fit together or a symbol is out of range, and keep the interpreter's
@@ -198,7 +198,7 @@ static int fits(const Arrays *arrays, int zero)
 {
     const Py_ssize_t *tables = arrays->frequencies.shape, *weights = arrays->weights.shape;
     Py_ssize_t channels = arrays->symbols.shape[1], levels = tables[2];
-    return arrays->symbols.len >= 1 && arrays->symbols.len <= MAX_SYMBOLS && tables[0] == channels && tables[1] >= 1 && levels >= 1
+    return arrays->symbols.len >= 1 && arrays->symbols.len <= MAX_SYMBOLS && tables[0] == channels && tables[1] & 1 && levels >= 1
         && levels <= 256 && !(levels & (levels - 1)) && zero >= 0 && zero < levels
         && arrays->frequencies.len <= MAX_SYMBOLS * (Py_ssize_t)sizeof(uint16_t)
         && !memcmp(tables, arrays->starts.shape, 3 * sizeof *tables) && arrays->bias.shape[0] == channels
@@ -247,16 +247,18 @@ static PyObject *coder_read(PyObject *module, PyObject *arguments)
 {
     PyObject *given[5];
     Py_buffer words;
-    unsigned long state;
+    unsigned long long state;
     int zero;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "ky*OOOOOi", &state, &words, &given[0], &given[1], &given[2], &given[3],
+    if (!PyArg_ParseTuple(arguments, "Ky*OOOOOi", &state, &words, &given[0], &given[1], &given[2], &given[3],
                           &given[4], &zero))
         return NULL;
     Arrays arrays = {0};
     Coder coder = {0};
     PyObject *result = NULL;
-    if (!get_arrays(given, &arrays, PyBUF_WRITABLE) && !begin(&coder, &arrays, zero))
+    if (state > UINT32_MAX)
+        PyErr_SetString(PyExc_ValueError, "a state has 32 bits");
+    else if (!get_arrays(given, &arrays, PyBUF_WRITABLE) && !begin(&coder, &arrays, zero))
         result = read_all(&coder, (uint32_t)state, &words, &arrays.symbols);
     end(&coder);
     release(&arrays);
@@ -312,7 +314,12 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static PyModuleDef_Slot slots[] = {
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED}, /* nothing is shared between calls */
+#endif
+    {0, NULL},
+};
 
 static struct PyModuleDef coder_module = {
     PyModuleDef_HEAD_INIT, "_coder", "The entropy coder's loops, compiled.", 0, methods, slots, NULL, NULL, NULL,

@@ -45,6 +45,7 @@ def spare_imports() -> None:
     The collector would walk through it all the same, some 70,000 objects of libraries, and nobody is answered
     in the 60 to 100 milliseconds that takes.
     """
+    gc.collect()
     gc.freeze()
 
 

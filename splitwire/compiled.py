@@ -18,7 +18,7 @@ else:
 __all__ = ["BUILT", "NOT_BUILT", "read", "write"]
 
 #: What a service says where that is so.
-NOT_BUILT = "symbols are coded in Python, a millisecond an image: no C compiler was there at installation"
+NOT_BUILT = "symbols are coded in Python, a millisecond an image: the compiled coder was not built"
 
 
 def write(symbols: NDArray[np.uint8], tables: SymbolTables, zero: int) -> tuple[int, bytes]:

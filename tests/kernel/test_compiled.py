@@ -61,10 +61,8 @@ def test_writes_what_is_not_contiguous() -> None:
         (0, np.ones((0, 2, 1, 1), np.uint8)),
         (0, np.ones((1 << 20, 2, 1, 1), np.uint8)),
         (0, np.ones((3, 2, 1, 1), np.uint16)),
-        (1, np.full((2, 1, 3), 1365, np.uint16)),
-        (1, np.full((2, 1, 512), 8, np.uint16)),
         (1, np.full((2, 1, 4), 1024, np.uint32)),
-        (1, np.full((2, 2, 4), 1024, np.uint16)),
+        (1, np.full((2, 3, 4), 1024, np.uint16)),
         (1, np.zeros((2, 1, 4), np.uint16)),
         (2, np.zeros((2, 1, 8), np.uint16)),
         (3, np.zeros((2, 9), np.float32)),
@@ -84,6 +82,24 @@ def test_refuses_what_does_not_fit(at: int, wrong: Any) -> None:
     if not (at == 1 and not np.any(wrong)):  # frequencies of 0 only matter to who divides by them
         with pytest.raises(ValueError, match=REFUSED):
             _coder.read(1 << 16, b"", *right)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 3), (2, 1, 512), (2, 2, 4), (3, 1, 4)])
+def test_refuses_tables_of_other_shapes(shape: tuple[int, ...]) -> None:
+    """Levels that are no power of two, or too many; an even number of contexts; another of channels."""
+    frequencies = np.full(shape, 4096 // shape[2], np.uint16)
+    starts = (frequencies.cumsum(2) - frequencies).astype(np.uint16)
+    arrays = MAPS, frequencies, starts, *TABLES.arrays[2:], 1
+    with pytest.raises(ValueError, match=REFUSED):
+        _coder.write(*arrays)
+    with pytest.raises(ValueError, match=REFUSED):
+        _coder.read(1 << 16, b"", *arrays)
+
+
+@pytest.mark.parametrize("state", [1 << 32, 1 << 63])
+def test_refuses_a_state_of_more_bits(state: int) -> None:
+    with pytest.raises(ValueError, match="32 bits"):
+        _coder.read(state, b"", MAPS.copy(), *TABLES.arrays, 1)
 
 
 def test_refuses_a_symbol_out_of_range() -> None:
