@@ -39,6 +39,10 @@ _DRAIN_SECONDS = 5
 
 _BACKLOG = 2048
 
+#: Connections that are taken in one turn of the event loop: uvloop takes one for each socket that listens,
+#: and those that come at once would wait for as many turns.
+_ACCEPTED = 8
+
 _log = logging.getLogger(__name__)
 
 
@@ -108,7 +112,8 @@ def serve(config: EdgeConfig) -> None:
         settings = _uvicorn_config(config, holder, metrics, spans)
         if certificate is not None:
             _renew(settings, certificate)
-        _Server(settings, holder, hangup, ready, config.log_format).run(sockets=[listener])
+        server = _Server(settings, holder, hangup, ready, config.log_format)
+        server.run(sockets=[listener, *(listener.dup() for _ in range(_ACCEPTED - 1))])
 
 
 class _Hangup:
