@@ -1,5 +1,8 @@
 """Fixtures that several packages' tests share."""
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 
@@ -35,3 +38,10 @@ def _certificates(factory: pytest.TempPathFactory, name: str) -> Certificates:
     if OPENSSL_IS_MISSING:
         pytest.skip("there is no OpenSSL 3 here")
     return Certificates.make(factory.mktemp("certificates") / name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_frozen() -> Iterator[None]:
+    """A program that is run in this process spares what is there, which here is not for ever."""
+    yield
+    gc.unfreeze()

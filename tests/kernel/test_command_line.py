@@ -1,10 +1,11 @@
+import gc
 from dataclasses import dataclass
 
 import pytest
 
 from splitwire import __version__
 from splitwire.address import Address
-from splitwire.command_line import Parser, add_watching, take
+from splitwire.command_line import Parser, add_watching, spare_imports, take
 
 
 def parser() -> Parser:
@@ -59,3 +60,9 @@ def test_metrics_are_off_and_by_themselves_on_loopback(arguments: list[str], met
     add_watching(watched, Address("127.0.0.1", 9464))
     parsed = watched.parse_args(arguments)
     assert (parsed.metrics, parsed.log_format) == (metrics, "text")
+
+
+def test_what_is_there_is_collected_no_more() -> None:
+    spare_imports()
+    assert gc.get_freeze_count() > 10_000
+    assert not any(kept is parser for kept in gc.get_objects())
