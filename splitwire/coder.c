@@ -3,9 +3,10 @@
    read(state, words, symbols, frequencies, starts, weights, bias, zero) -> (state, words used, or -1 for too few)
    write(symbols, frequencies, starts, weights, bias, zero) -> (state, words)
 
-   symbols: uint8 (rows, C, H, W), C-contiguous as all arrays. frequencies, starts: uint16 (C, contexts, levels),
-   as SymbolTables has them, an odd number of contexts: what they hold is believed, as are weights and bias. weights: float32 (C, 9 C), or (0, 0) for one context for each
-   sum of the two neighbours in the same channel. bias: int32 (C,). words: bytes, two for each, little-endian.
+   symbols: uint8 (rows, C, H, W), C-contiguous as all arrays. frequencies, starts: uint16 (C, contexts, levels), as
+   SymbolTables has them, of an odd number of contexts. weights: float32 (C, 9 C), or (0, 0) for one context for each
+   sum of the two neighbours in the same channel. bias: int32 (C,). What tables, weights and bias hold is believed.
+   words: bytes, two for each, little-endian.
 
    Both raise ValueError where shapes do not fit together or a symbol is out of range, and keep the interpreter's
    lock: they are done before another thread would have had it. */
