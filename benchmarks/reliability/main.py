@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--soak-minutes must be at least 1, got {options.soak_minutes:g}")
     if options.overload_seconds is not None and options.overload_seconds < 1:
         parser.error(f"--overload-seconds must be at least 1, got {options.overload_seconds:g}")
+    if options.overload_rounds < 1:
+        parser.error(f"--overload-rounds must be at least 1, got {options.overload_rounds}")
     environment = Environment.read("benchmarks.reliability", arguments)
     print(f"{environment}\n", flush=True)
     run = _soak if options.soak_minutes else _overload if options.overload_seconds else _run
@@ -75,7 +77,13 @@ def _overload(options: argparse.Namespace, environment: Environment) -> int:
     """A goal that is missed is no failure: the machine may be busy with other work."""
     rows, failed = [], 0
     for row in overload(
-        Overload(options.bundle, options.image, options.deadline_ms, options.overload_seconds)
+        Overload(
+            options.bundle,
+            options.image,
+            options.deadline_ms,
+            options.overload_seconds,
+            options.overload_rounds,
+        )
     ):
         print(row, flush=True)
         rows.append(row)
@@ -124,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--overload-seconds", type=float, metavar="S", help="instead: 3 x what can be answered, for S seconds"
     )
+    add("--overload-rounds", type=int, default=5, metavar="N", help="of it (default: %(default)s)")
     add("--soak-minutes", type=float, metavar="M", help="instead of any scenario, a steady load for so long")
     add("--soak-reloads", type=float, metavar="S", help="every S seconds SIGHUP to all services")
     add("--out", type=Path, metavar="FILE", help="JSON lines; of a soak also a picture, FILE with .png")

@@ -38,6 +38,12 @@ def test_a_phase_counts_from_when_a_request_was_to_be_sent() -> None:
     assert Phase.of("nothing", [], seconds=1.0, deadline_ms=2000).accepted_ms == (0.0, 0.0)
 
 
+def test_an_answer_after_the_phase_is_no_goodput_of_it() -> None:
+    arrivals = [arrival(5.0, 100.0), arrival(5.5, 400.0), arrival(5.9, 150.0)]
+    phase = Phase.of("a test", arrivals, seconds=1.0, deadline_ms=2000)
+    assert (phase.accepted, phase.goodput) == (3, 2.0)
+
+
 @pytest.mark.parametrize(
     ("second", "third", "expected"),
     [
@@ -55,10 +61,10 @@ def test_recovery_is_the_end_of_the_last_second_that_was_not_normal(
 def test_every_request_is_answered_or_sent_away_in_order(tiny_bundle: Bundle, tmp_path: Path) -> None:
     out, image = tmp_path / "rows.jsonl", ROOT / "demo" / "images" / "cat.jpg"
     options = ["--bundle", str(tiny_bundle.path), "--image", str(image), "--out", str(out)]
-    assert main(["--overload-seconds", "1", *options]) == 0
+    assert main(["--overload-seconds", "1", "--overload-rounds", "2", *options]) == 0
     _, *rows = map(json.loads, out.read_text().splitlines())
     phases, verdict = rows[:-1], rows[-1]
-    assert len(phases) == 4
+    assert len(phases) == 2 * 4
     for phase in phases:
         assert phase["failed"] == 0, "neither 200 nor 503 with Retry-After"
         assert phase["requests"] == phase["accepted"] + phase["rejected"] > 0
