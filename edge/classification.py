@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.client import CloudTimings
+from splitwire.errors import GraphError
 
 __all__ = ["ByteCounts", "Classification", "Prediction", "StageTimings", "Stopwatch", "top"]
 
@@ -94,7 +95,13 @@ class Stopwatch:
 
 
 def top(logits: NDArray[np.float32], labels: tuple[str, ...], k: int) -> tuple[Prediction, ...]:
-    """float32 (classes,) -> the k most probable, ties in class order."""
+    """float32 (classes,) -> the k most probable, ties in class order.
+
+    Raises:
+        GraphError: there are no probabilities, as logits are infinite or not numbers.
+    """
+    if not np.isfinite(logits).all():
+        raise GraphError("the tail's logits are not finite")
     exponentials = np.exp(logits - logits.max(), dtype=np.float64)
     total = float(exponentials.sum())
     best = np.argsort(-logits, kind="stable")[:k].tolist()

@@ -1,13 +1,13 @@
 """Every error that the edge answers with, as RFC 9457 documents (application/problem+json)."""
 
 import http
-import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
 from edge.observation import Failure, note_failure
@@ -25,6 +25,7 @@ from splitwire.errors import (
     UndecodableImage,
     UnsupportedImage,
 )
+from splitwire.ids import new_uuid
 
 __all__ = [
     "BAD_MULTIPART",
@@ -153,6 +154,10 @@ class ProblemDocument:
     instance: str
 
 
+#: Writes them, in compiled code.
+_DOCUMENTS = TypeAdapter(ProblemDocument)
+
+
 class Problem(Exception):
     """Raised where a request cannot be served for a reason of HTTP, not of the kernel."""
 
@@ -176,24 +181,24 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_exception)
 
 
-async def _on_problem(_: Request, error: Exception) -> JSONResponse:
+async def _on_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return respond(error.kind, error.detail)
 
 
-async def _on_splitwire_error(request: Request, error: Exception) -> JSONResponse:
+async def _on_splitwire_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SplitwireError)
     kind = kind_of(error)
     return await _on_exception(request, error) if kind is INTERNAL else respond(kind, str(error))
 
 
-async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
+async def _on_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = (f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors())
     return respond(BAD_PARAMETER, "; ".join(faults))
 
 
-async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     """404, 405 and whatever else the framework refuses by itself: their status says it all."""
     assert isinstance(error, HTTPException)
     title = http.HTTPStatus(error.status_code).phrase
@@ -201,11 +206,11 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     return _send(ProblemDocument("about:blank", title, error.status_code, detail, _new_id()), error.headers)
 
 
-async def _on_exception(_: Request, error: Exception) -> JSONResponse:
+async def _on_exception(_: Request, error: Exception) -> Response:
     return respond(INTERNAL, "an unexpected error; the edge's log has it under this instance", error)
 
 
-def respond(kind: Kind, detail: str, cause: Exception | None = None) -> JSONResponse:
+def respond(kind: Kind, detail: str, cause: Exception | None = None) -> Response:
     """A problem's answer. cause: what nobody expected; the log has it, in the request's line."""
     document = ProblemDocument(kind.type, kind.title, kind.status, detail, _new_id())
     return _send(document, _HEADERS.get(kind.status), cause)
@@ -213,11 +218,11 @@ def respond(kind: Kind, detail: str, cause: Exception | None = None) -> JSONResp
 
 def _send(
     document: ProblemDocument, headers: Mapping[str, str] | None, cause: Exception | None = None
-) -> JSONResponse:
+) -> Response:
     name = document.type.removeprefix(_URN)
     note_failure(Failure(name, document.detail, document.instance, cause))
-    return JSONResponse(asdict(document), document.status, headers, media_type=MEDIA_TYPE)
+    return Response(_DOCUMENTS.dump_json(document), document.status, headers, media_type=MEDIA_TYPE)
 
 
 def _new_id() -> str:
-    return f"urn:uuid:{uuid.uuid4()}"
+    return f"urn:uuid:{new_uuid()}"

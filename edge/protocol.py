@@ -7,6 +7,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from edge.gathering import GatheringTransport
 from splitwire.refusals import Refusals
 
 __all__ = ["KEEP_ALIVE_SECONDS", "BoundedProtocol"]
@@ -46,13 +47,18 @@ class BoundedProtocol(H11Protocol):
             _refusals.note(peer[0], f"{self._most} connections are open")
             transport.abort()
             return
-        super().connection_made(transport)
+        self._gathering = GatheringTransport(transport, self.loop)
+        super().connection_made(self._gathering)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
         if not self._refused:
             super().data_received(data)
             self._watch()
+
+    def on_response_complete(self) -> None:
+        self._gathering.flush()
+        super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()

@@ -5,11 +5,12 @@ them is in otlp_exporter.py, so that nobody else needs to know of it.
 """
 
 import random
-import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from splitwire.ids import new_bytes
 
 __all__ = ["Exporter", "Recorder", "Recording", "Span", "in_sequence", "new_span_id", "new_trace_id"]
 
@@ -18,12 +19,12 @@ _SPAN_ID_BYTES, _TRACE_ID_BYTES = 8, 16
 
 def new_span_id() -> bytes:
     """8 bytes."""
-    return secrets.token_bytes(_SPAN_ID_BYTES)
+    return new_bytes(_SPAN_ID_BYTES)
 
 
 def new_trace_id() -> bytes:
     """16 bytes."""
-    return secrets.token_bytes(_TRACE_ID_BYTES)
+    return new_bytes(_TRACE_ID_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ Sources: W3C, "Trace Context", https://www.w3.org/TR/trace-context/, section 3.2
 """
 
 import re
-import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from splitwire.ids import new_hex
 from splitwire.spans import Recording
 
 __all__ = ["CURRENT", "SAMPLED", "Trace", "TraceParent", "is_request_id", "new_request_id"]
@@ -93,4 +93,4 @@ def is_request_id(text: str) -> bool:
 
 def new_request_id() -> str:
     """16 hexadecimal digits."""
-    return secrets.token_hex(8)
+    return new_hex(8)
