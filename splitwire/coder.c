@@ -91,10 +91,14 @@ static void learn(const Coder *coder, Py_ssize_t channel, Py_ssize_t i, Py_ssize
 }
 
 /* The last symbol that starts at or before `slot`; levels are a power of two, and the first starts at 0. */
-static Py_ssize_t symbol_at(const uint16_t *starts, Py_ssize_t levels, uint32_t slot)
+static Py_ssize_t symbol_at(const Coder *coder, Py_ssize_t row, uint32_t slot)
 {
+    const uint16_t *starts = coder->starts + row;
+    /* First the one that pruning leaves most of: a search is several branches that nobody can predict. */
+    if (slot - starts[coder->zero] < coder->frequencies[row + coder->zero])
+        return coder->zero;
     Py_ssize_t symbol = 0;
-    for (Py_ssize_t step = levels >> 1; step; step >>= 1)
+    for (Py_ssize_t step = coder->levels >> 1; step; step >>= 1)
         if (starts[symbol + step] <= slot)
             symbol += step;
     return symbol;
@@ -111,7 +115,7 @@ static Py_ssize_t read_row(const Coder *coder, uint32_t *state, const uint8_t *w
             for (Py_ssize_t j = 0; j < coder->width; j++) {
                 Py_ssize_t row = row_of(coder, channel, i, j);
                 uint32_t slot = x & SLOT;
-                Py_ssize_t symbol = symbol_at(coder->starts + row, coder->levels, slot);
+                Py_ssize_t symbol = symbol_at(coder, row, slot);
                 x = coder->frequencies[row + symbol] * (x >> PRECISION) + slot - coder->starts[row + symbol];
                 if (x < LEAST) {
                     if (used == count)
