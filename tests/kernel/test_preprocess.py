@@ -1,7 +1,10 @@
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -382,3 +385,22 @@ def test_impossible_preprocessing(change: dict[str, Any]) -> None:
 def test_preprocessing_of_another_form(value: object) -> None:
     with pytest.raises(ConfigError):
         Preprocess.from_json(value)
+
+
+def test_no_image_waits_for_decoders_to_be_loaded(tmp_path: Path) -> None:
+    for name in ("JPEG", "PNG", "WEBP"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, name)
+    (tmp_path / "none").write_bytes(b"no image at all")
+    code = """
+import contextlib, pathlib, sys
+from splitwire.errors import UnsupportedImage
+from splitwire.preprocess import decode_image
+before = set(sys.modules)
+for path in pathlib.Path(sys.argv[1]).iterdir():
+    with contextlib.suppress(UnsupportedImage):
+        decode_image(path.read_bytes())
+print(sorted(name for name in set(sys.modules) - before if name.endswith("Plugin")))
+"""
+    arguments = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
