@@ -8,7 +8,7 @@ import random
 import secrets
 import uuid
 
-__all__ = ["new_bytes", "new_hex", "new_uuid"]
+__all__ = ["new_bytes", "new_uuid"]
 
 _random = random.Random(secrets.randbits(256))  # noqa: S311  # these guard nothing
 
@@ -16,11 +16,6 @@ _random = random.Random(secrets.randbits(256))  # noqa: S311  # these guard noth
 def new_bytes(count: int) -> bytes:
     """So many random bytes. From any thread."""
     return _random.randbytes(count)
-
-
-def new_hex(count: int) -> str:
-    """So many random bytes, as twice as many hexadecimal digits."""
-    return new_bytes(count).hex()
 
 
 def new_uuid() -> uuid.UUID:

@@ -9,7 +9,7 @@ import re
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from splitwire.ids import new_hex
+from splitwire.ids import new_bytes
 from splitwire.spans import Recording
 
 __all__ = ["CURRENT", "SAMPLED", "Trace", "TraceParent", "is_request_id", "new_request_id"]
@@ -93,4 +93,4 @@ def is_request_id(text: str) -> bool:
 
 def new_request_id() -> str:
     """16 hexadecimal digits."""
-    return new_hex(8)
+    return new_bytes(8).hex()

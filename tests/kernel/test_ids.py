@@ -1,13 +1,11 @@
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-from splitwire.ids import new_bytes, new_hex, new_uuid
+from splitwire.ids import new_bytes, new_uuid
 
 
 def test_lengths() -> None:
     assert [len(new_bytes(count)) for count in (0, 1, 8, 16)] == [0, 1, 8, 16]
-    assert len(new_hex(8)) == 16
-    assert bytes.fromhex(new_hex(8))
 
 
 def test_a_uuid_is_of_version_4() -> None:
