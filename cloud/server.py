@@ -33,8 +33,6 @@ from splitwire.spans import Recorder
 
 __all__ = ["CloudServer", "serve"]
 
-#: The service's full name, under which health and reflection know it.
-
 #: After the drain only health watchers and the last writes are left.
 _FLUSH_SECONDS = 0.5
 

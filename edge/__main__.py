@@ -14,6 +14,7 @@ from splitwire.command_line import LOG_LEVELS, Parser, add_tracing, add_watching
 from splitwire.errors import SplitwireError
 from splitwire.logs import configure
 from splitwire.otlp import Otlp
+from splitwire.scheduling import let_work_finish
 
 __all__ = ["main"]
 
@@ -87,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         }
         config = EdgeConfig(**_with_credentials(parsed) | addresses)
         configure("edge", level=config.log_level, form=config.log_format)
+        let_work_finish()
         spare_imports()
         serve(config)
     except SplitwireError as error:

@@ -1,7 +1,9 @@
 """Edge and cloud as those see them who run them: metrics, health and logs."""
 
 import json
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,13 @@ def values(address: str) -> dict[tuple[str, ...], float]:
     assert page.status_code == 200
     families = text_string_to_metric_families(page.text)
     return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's policies")
+def test_what_computes_is_not_interrupted_by_what_wakes(tiny_bundle: Bundle, cloud: Service) -> None:
+    with edge_process(tiny_bundle.path, cloud.address) as edge:
+        for service in (edge, cloud):
+            assert os.sched_getscheduler(service.process.pid) == os.SCHED_BATCH
 
 
 def test_a_request_is_seen_on_both_sides(tiny_bundle: Bundle, cloud: Service) -> None:
