@@ -7,7 +7,8 @@ A request's bytes are made once, and of an answer no more is read than must be: 
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 __all__ = ["Arrival", "Client", "request_bytes", "schedule"]
@@ -57,8 +58,10 @@ class Client:
     def __init__(self, host: str, port: int, requests: Sequence[bytes], *, connections: int) -> None:
         self._address = (host, port)
         self._requests = requests
-        self._slots = asyncio.Semaphore(connections)
+        self._most, self._open = connections, 0
         self._free: list[_Connection] = []
+        self._waiting: deque[_Flight] = deque()
+        self._connecting: set[asyncio.Task[None]] = set()
         self._count = 0
 
     async def open_loop(self, rate: float, seconds: float) -> list[Arrival]:
@@ -69,8 +72,9 @@ class Client:
             wait = began + offset - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
-            flying.append(asyncio.create_task(self._ask(began + offset)))
-        return await _all(flying)
+            flying.append(self._ask(began + offset))
+        _, late = await asyncio.wait([flight.end for flight in flying], timeout=_PATIENCE_SECONDS)
+        return [flight.give_up() if flight.end in late else flight.end.result() for flight in flying]
 
     async def closed_loop(self, clients: int, seconds: float) -> list[Arrival]:
         """Each of `clients` sends its next request when the one before was answered."""
@@ -79,7 +83,7 @@ class Client:
         async def post() -> list[Arrival]:
             found = []
             while (now := time.monotonic()) < end:
-                found.append(await self._ask(now))
+                found.append(await self._ask(now).end)
             return found
 
         groups = await asyncio.gather(*(post() for _ in range(clients)))
@@ -89,73 +93,111 @@ class Client:
         for connection in self._free:
             connection.close()
 
-    async def _ask(self, planned: float) -> Arrival:
-        request = self._requests[self._count % len(self._requests)]
+    def _ask(self, planned: float) -> "_Flight":
+        flight = _Flight(planned, self._requests[self._count % len(self._requests)])
         self._count += 1
-        sent = time.monotonic()
-        try:
-            async with self._slots:
-                connection = await self._connect()
-                sent = time.monotonic()
-                status, retries = await connection.ask(request)
-        except (OSError, asyncio.CancelledError):
-            return Arrival(planned, sent, time.monotonic(), 0, retries=False)
-        if connection.usable:
-            self._free.append(connection)
-        return Arrival(planned, sent, time.monotonic(), status, retries)
+        connection = self._take_free()
+        if connection is not None:
+            flight.board(connection)
+        elif self._open < self._most:
+            self._open += 1
+            task = asyncio.create_task(self._connect(flight))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+        else:
+            self._waiting.append(flight)
+        return flight
 
-    async def _connect(self) -> "_Connection":
+    def _take_free(self) -> "_Connection | None":
         while self._free:
             connection = self._free.pop()
             if connection.usable and time.monotonic() - connection.used < _STALE_SECONDS:
                 return connection
             connection.close()
-        _, opened = await asyncio.get_running_loop().create_connection(_Connection, *self._address)
-        return opened
+            self._open -= 1
+        return None
+
+    async def _connect(self, flight: "_Flight") -> None:
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(self._landed), *self._address
+            )
+        except OSError:
+            self._open -= 1
+            flight.land(0, retries=False)
+        else:
+            flight.board(connection)
+
+    def _landed(self, connection: "_Connection") -> None:
+        if not connection.usable:
+            self._open -= 1
+        elif self._waiting:
+            self._waiting.popleft().board(connection)
+        else:
+            self._free.append(connection)
 
 
-async def _all(flying: "Sequence[asyncio.Task[Arrival]]") -> list[Arrival]:
-    _, late = await asyncio.wait(flying, timeout=_PATIENCE_SECONDS)
-    for task in late:
-        task.cancel()
-    return await asyncio.gather(*flying)
+class _Flight:
+    """One request under way. end: what became of it, once it is known."""
+
+    def __init__(self, planned: float, request: bytes) -> None:
+        self._planned, self._request = planned, request
+        self._sent = time.monotonic()
+        self.end: asyncio.Future[Arrival] = asyncio.get_running_loop().create_future()
+
+    def board(self, connection: "_Connection") -> None:
+        self._sent = time.monotonic()
+        connection.ask(self._request, self)
+
+    def land(self, status: int, *, retries: bool) -> None:
+        if not self.end.done():
+            self.end.set_result(Arrival(self._planned, self._sent, time.monotonic(), status, retries))
+
+    def give_up(self) -> Arrival:
+        self.land(0, retries=False)
+        return self.end.result()
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time."""
+    """One request at a time. landed: called with this once it was answered, or never will be."""
 
-    def __init__(self) -> None:
+    def __init__(self, landed: "Callable[[_Connection], None]") -> None:
         self.used = time.monotonic()
         self.usable = True
         self._received = bytearray()
-        self._answer: asyncio.Future[tuple[int, bool]] | None = None
+        self._flight: _Flight | None = None
+        self._landed = landed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # a stream's
         self._transport = transport
 
-    def ask(self, request: bytes) -> "asyncio.Future[tuple[int, bool]]":
-        """Status, and whether there was a Retry-After. Raises OSError: the connection was lost."""
-        self._answer = asyncio.get_running_loop().create_future()
+    def ask(self, request: bytes, flight: _Flight) -> None:
+        """Lands `flight` with what is answered; status 0: the connection was lost."""
+        self._flight = flight
         self._received.clear()
         self._transport.write(request)
-        return self._answer
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         end = self._received.find(_END_OF_HEAD)
-        if end < 0 or self._answer is None or self._answer.done():
+        if end < 0 or self._flight is None:
             return
         head = bytes(self._received[:end]).lower()
         length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
         if len(self._received) >= end + len(_END_OF_HEAD) + length:
             self.usable = b"connection: close" not in head
             self.used = time.monotonic()
-            self._answer.set_result((int(head.split(None, 2)[1]), b"retry-after:" in head))
+            self._land(int(head.split(None, 2)[1]), retries=b"retry-after:" in head)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self.usable = False
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error or ConnectionResetError("closed before the answer"))
+        self._land(0, retries=False)
 
     def close(self) -> None:
         self._transport.close()
+
+    def _land(self, status: int, *, retries: bool) -> None:
+        if self._flight is not None:
+            flight, self._flight = self._flight, None
+            flight.land(status, retries=retries)
+            self._landed(self)
