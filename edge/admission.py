@@ -51,13 +51,18 @@ class Admission:
         """Those that wait for a turn."""
         return self._waiting
 
+    @property
+    def full(self) -> bool:
+        """Whether whoever comes now has to wait, or is sent away."""
+        return self._admitted >= self._concurrency
+
     def check(self, seconds: float) -> None:
         """seconds: until a request's deadline, once it is inside.
 
         Raises:
             Problem: there is no place for it, or it would not be answered in time.
         """
-        if self._admitted < self._concurrency:  # its turn is now
+        if not self.full:  # its turn is now
             return
         if self._admitted >= self.places:
             raise Problem(BUSY, f"{self._admitted} requests are being worked on or waiting")

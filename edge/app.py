@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -37,11 +38,11 @@ from edge.problems import Problem, handle_problems, kind_of
 from edge.security import Security
 from edge.spans import EdgeSpans
 from edge.stages import server_timing
-from edge.turnstile import Turnstile
+from edge.turnstile import TurnAway, Turnstile
 from splitwire import __version__
 from splitwire.errors import BundleError, CloudError
 
-__all__ = ["make_app"]
+__all__ = ["Application", "make_app"]
 
 _CLASSIFY = "/classify"
 _DEFAULT_TOP_K = 5
@@ -71,10 +72,18 @@ class _App(FastAPI):
         return self._security.declare(super().openapi())
 
 
+@dataclass(frozen=True, slots=True)
+class Application:
+    """asgi: all of it. turnstile: whom it turns away by their heads alone."""
+
+    asgi: ASGIApp
+    turnstile: Turnstile
+
+
 def make_app(
     config: EdgeConfig, holder: Holder, metrics: EdgeMetrics, spans: EdgeSpans | None = None
-) -> ASGIApp:
-    """The ASGI application. When it shuts down it closes the holder. spans: None exports none.
+) -> Application:
+    """When the application shuts down it closes the holder. spans: None exports none.
 
     Raises:
         ConfigError: the tokens of its clients cannot be used.
@@ -100,10 +109,11 @@ def make_app(
     if admin is not None:
         _add_admin(app, holder)
     # Around all of FastAPI: who is sent away costs none of it.
-    served: ASGIApp = Turnstile(app, admission, path=_CLASSIFY, seconds=config.deadline_ms / 1000)
+    turnstile = Turnstile(admission, path=_CLASSIFY, seconds=config.deadline_ms / 1000)
+    served: ASGIApp = TurnAway(app, turnstile)
     if tokens is not None or admin is not None:
         served = Gate(served, tokens, admin)
-    return Observer(served, metrics, spans)
+    return Application(Observer(served, metrics, spans), turnstile)
 
 
 def _add_classify(

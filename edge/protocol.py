@@ -5,9 +5,12 @@ import logging
 from typing import Any
 
 import h11
+from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from edge.door import Door
 from edge.gathering import GatheringTransport
+from edge.turnstile import Turnstile
 from splitwire.refusals import Refusals
 
 __all__ = ["KEEP_ALIVE_SECONDS", "BoundedProtocol"]
@@ -31,10 +34,14 @@ class BoundedProtocol(H11Protocol):
     uvicorn itself counts only connections that have sent a request, and waits for ever for headers that never
     end, or for the end of a body that was answered. Here connections beyond the limit are closed
     unread, and those that take too long are closed. A body that is being read is limited where it is read.
+
+    turnstile: whom the application turns away by their heads; None is nobody.
     """
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: Any, turnstile: Turnstile | None = None, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self._turnstile = turnstile
+        self._door: Door | None = None
         self._most = self.limit_concurrency
         self.limit_concurrency = None  # would answer in plain text, and only once the headers have come
         self._refused = False
@@ -49,10 +56,16 @@ class BoundedProtocol(H11Protocol):
             return
         self._gathering = GatheringTransport(transport, self.loop)
         super().connection_made(self._gathering)
+        if self._turnstile is not None:
+            self._door = Door(self.app, self._turnstile, self._common())
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if not self._refused:
+        if self._refused:
+            return
+        if self._door is not None and self._is_between_requests():
+            data = self._pass(self._door, data)
+        if data:
             super().data_received(data)
             self._watch()
 
@@ -64,6 +77,43 @@ class BoundedProtocol(H11Protocol):
         self._stop_watching()
         if not self._refused:
             super().connection_lost(exc)
+
+    def _is_between_requests(self) -> bool:
+        """Nothing is being read or answered, and no answer is stuck."""
+        idle = self.conn.their_state is h11.IDLE and self.conn.our_state is h11.IDLE
+        return idle and not self.conn.trailing_data[0] and not self.flow.write_paused
+
+    def _pass(self, door: Door, data: bytes) -> bytes:
+        """-> what the door leaves to h11."""
+        answer, left = door.take(data, self.server_state.default_headers)
+        if len(left) == len(data):
+            return data
+        self._unset_keepalive_if_required()
+        if answer:
+            self.server_state.total_requests += 1
+            self.transport.write(answer)
+            self._gathering.flush()
+        if answer or not door.rest:
+            self._stop_watching()
+        if door.rest:
+            self._allow(_REST_SECONDS)
+        elif not left:
+            self._await_next()
+        return left
+
+    def _common(self) -> Scope:
+        return {
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+        }
+
+    def _await_next(self) -> None:
+        """As uvicorn does once a request is answered."""
+        wait, end = self.timeout_keep_alive, self.timeout_keep_alive_handler
+        self.timeout_keep_alive_task = self.loop.call_later(wait, end)
 
     def _watch(self) -> None:
         """Time that runs goes on running: more bytes do not prolong it."""

@@ -195,9 +195,10 @@ def _uvicorn_config(
     config: EdgeConfig, holder: Holder, metrics: EdgeMetrics, spans: EdgeSpans | None
 ) -> uvicorn.Config:
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
+    application = make_app(config, holder, metrics, spans)
     return uvicorn.Config(
-        make_app(config, holder, metrics, spans),
-        http=BoundedProtocol,
+        application.asgi,
+        http=partial(BoundedProtocol, turnstile=application.turnstile),  # type: ignore[arg-type]  # is called
         ws="none",
         limit_concurrency=config.max_connections,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

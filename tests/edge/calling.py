@@ -29,7 +29,7 @@ class Caller:
     def __init__(self, config: EdgeConfig) -> None:
         self.holder = make_holder(config)
         self.metrics = EdgeMetrics()
-        self.app = make_app(config, self.holder, self.metrics)
+        self.app = make_app(config, self.holder, self.metrics).asgi
         self._runner = asyncio.Runner()
         # Without the transport's own raising, so that the 500 handler's answer is seen.
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)

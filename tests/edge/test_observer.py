@@ -12,8 +12,8 @@ from splitwire.bundle import Bundle
 from splitwire.logs import JsonFormatter, TextFormatter
 from tests.cloud.serving import Serving
 from tests.edge.calling import Caller, calling, problem_name
+from tests.edge.connections import server
 from tests.edge.images import image_file
-from tests.edge.test_protocol import server
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 

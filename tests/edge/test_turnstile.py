@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from edge.admission import Admission
-from edge.turnstile import Turnstile
+from edge.turnstile import TurnAway, Turnstile
 from tests.edge.calling import problem_name
 
 
@@ -32,7 +32,8 @@ class Unread:
 def test_only_images_are_sent_away_unread_while_it_is_full(method: str, path: str, status: int) -> None:
     async def scenario() -> httpx.Response:
         admission = Admission(1)
-        transport = httpx.ASGITransport(Turnstile(application, admission, path="/classify", seconds=60.0))
+        turnstile = Turnstile(admission, path="/classify", seconds=60.0)
+        transport = httpx.ASGITransport(TurnAway(application, turnstile))
         async with httpx.AsyncClient(transport=transport, base_url="http://edge") as client:
             with ExitStack() as inside:
                 for _ in range(admission.places):
