@@ -11,9 +11,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from edge.admission import Admission
 from edge.door import Door
+from edge.gate import Gate
 from edge.metrics import EdgeMetrics
 from edge.observer import Observer
 from edge.turnstile import TurnAway, Turnstile
+from splitwire.tokens import Tokens
 from tests.edge.connections import answer, connect, reading, server, wait_until_closed
 
 REQUEST = b"POST /classify HTTP/1.1\r\nHost: edge\r\nContent-Length: 5\r\n\r\nimage"
@@ -168,6 +170,16 @@ def test_what_is_not_turned_away_here_is_left(request_: bytes, full: bool) -> No
         door = made.door()
         assert door.take(request_, []) == (b"", request_)
         assert door.rest == 0
+
+
+def test_whoever_shows_no_token_is_not_told_that_it_is_full() -> None:
+    token = "first-first-first-1"
+    with house() as full:
+        guarded = Gate(full.asgi, Tokens(token, "here"))
+        shown = REQUEST.replace(b"Host", b"Authorization: Bearer %s\r\nHost" % token.encode())
+        answers = [Door(guarded, full.turnstile, COMMON).take(data, [])[0] for data in (REQUEST, shown)]
+    assert [answered.split(b" ")[1] for answered in answers] == [b"401", b"503"]
+    assert b"www-authenticate: Bearer" in answers[0]
 
 
 def test_an_application_that_does_not_answer_at_once_is_a_fault() -> None:
