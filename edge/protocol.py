@@ -63,7 +63,7 @@ class BoundedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._door is not None and self._is_between_requests():
+        if self._door is not None and (self._door.rest or self._is_between_requests()):
             data = self._pass(self._door, data)
         if data:
             super().data_received(data)

@@ -1,19 +1,24 @@
+import asyncio
 import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
+import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from edge.admission import Admission
 from edge.door import Door
 from edge.gate import Gate
 from edge.metrics import EdgeMetrics
 from edge.observer import Observer
+from edge.protocol import BoundedProtocol
 from edge.turnstile import TurnAway, Turnstile
 from splitwire.tokens import Tokens
 from tests.edge.connections import answer, connect, reading, server, wait_until_closed
@@ -125,6 +130,45 @@ def test_requests_that_are_sent_together_are_all_answered() -> None:
         while received.count(b'"instance"') < 3:
             received += client.recv(4096)
         assert received.count(b"HTTP/1.1 503 ") == 3
+
+
+def test_a_body_is_no_request_where_its_answer_is_stuck_either() -> None:
+    """The client reads nothing: the transport has had the protocol write no more."""
+
+    class Stuck(asyncio.Transport):
+        def __init__(self) -> None:
+            super().__init__()
+            self.written = b""
+
+        def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
+            self.written += bytes(data)
+
+        def is_closing(self) -> bool:
+            return False
+
+        def close(self) -> None:
+            pass
+
+    async def scenario(full: House) -> tuple[bytes, bytes]:
+        transport = Stuck()
+        config = uvicorn.Config(full.asgi, log_config=None, timeout_keep_alive=3600)
+        edge = BoundedProtocol(
+            config=config, server_state=ServerState(), app_state={}, turnstile=full.turnstile
+        )
+        edge.connection_made(transport)
+        edge.data_received(REQUEST[: -len(b"image")].replace(b": 5", b": %d" % len(REQUEST)))
+        edge.pause_writing()
+        edge.data_received(REQUEST)
+        await asyncio.sleep(0.01)
+        written = transport.written
+        edge.resume_writing()
+        edge.data_received(REQUEST)
+        edge.connection_lost(None)
+        return written, transport.written
+
+    with house() as full:
+        stuck, later = asyncio.run(scenario(full))
+    assert (stuck.count(b"HTTP/1.1 503 "), later.count(b"HTTP/1.1 503 ")) == (1, 2)
 
 
 @pytest.mark.usefixtures("impatient")
