@@ -96,6 +96,11 @@ class Client:
     def _ask(self, planned: float) -> "_Flight":
         flight = _Flight(planned, self._requests[self._count % len(self._requests)])
         self._count += 1
+        self._launch(flight)
+        return flight
+
+    def _launch(self, flight: "_Flight") -> None:
+        """By a connection that is free, or a new one; where there may be no more it waits."""
         connection = self._take_free()
         if connection is not None:
             flight.board(connection)
@@ -106,7 +111,12 @@ class Client:
             task.add_done_callback(self._connecting.discard)
         else:
             self._waiting.append(flight)
-        return flight
+
+    def _lost(self) -> None:
+        """There may be a new connection in place of one."""
+        self._open -= 1
+        if self._waiting:
+            self._launch(self._waiting.popleft())
 
     def _take_free(self) -> "_Connection | None":
         while self._free:
@@ -123,14 +133,14 @@ class Client:
                 lambda: _Connection(self._landed), *self._address
             )
         except OSError:
-            self._open -= 1
             flight.land(0, retries=False)
+            self._lost()
         else:
             flight.board(connection)
 
     def _landed(self, connection: "_Connection") -> None:
         if not connection.usable:
-            self._open -= 1
+            self._lost()
         elif self._waiting:
             self._waiting.popleft().board(connection)
         else:

@@ -1,12 +1,14 @@
 """The overload, its arrivals and how they are summed up; no timing is judged."""
 
+import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
 from benchmarks.reliability.main import main
-from benchmarks.reliability.open_loop import Arrival, schedule
+from benchmarks.reliability.open_loop import Arrival, Client, request_bytes, schedule
 from benchmarks.reliability.overload import Phase, recovery
 from splitwire.bundle import Bundle
 from tests.e2e.processes import ROOT
@@ -56,6 +58,30 @@ def test_recovery_is_the_end_of_the_last_second_that_was_not_normal(
     second: Arrival, third: Arrival, expected: int
 ) -> None:
     assert recovery([arrival(0.0, 50.0), second, third], normal_ms=100.0) == expected
+
+
+def test_whoever_waits_for_a_connection_gets_the_place_of_one_that_was_lost() -> None:
+    async def answer_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"image")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        writer.close()
+        await writer.wait_closed()
+
+    async def scenario() -> list[int]:
+        async with await asyncio.start_server(answer_and_close, "127.0.0.1", 0) as server:
+            host, port = server.sockets[0].getsockname()
+            client = Client(host, port, [request_bytes("edge", b"image")], connections=1)
+            return [arrival.status for arrival in await client.open_loop(1000.0, 0.005)]
+
+    assert asyncio.run(scenario()) == [200] * 5
+
+
+def test_who_cannot_be_reached_answers_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    client = Client("127.0.0.1", port, [b""], connections=1)
+    arrivals = asyncio.run(client.open_loop(1000.0, 0.005))
+    assert [arrival.status for arrival in arrivals] == [0] * 5
 
 
 def test_every_request_is_answered_or_sent_away_in_order(tiny_bundle: Bundle, tmp_path: Path) -> None:
