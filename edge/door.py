@@ -48,7 +48,7 @@ class Door:
         if request is None:
             return b"", data
         scope = _scope(self._common, request)
-        if not self._turnstile.turns_away(scope):
+        if self._turnstile.refusal(scope) is None:
             return b"", data
         after = request.head_bytes + request.body_bytes
         self.rest = max(0, after - len(data))

@@ -26,19 +26,15 @@ class Turnstile:
         """Whether any can be turned away now."""
         return self._admission.full
 
-    def check(self, scope: Scope) -> None:
-        """Raises:
-        Problem: it is an image that there is no room for.
-        """
-        if scope["type"] == "http" and scope["path"] == self._path and scope["method"] == "POST":
-            self._admission.check(self._allowed(scope))
-
-    def turns_away(self, scope: Scope) -> bool:
+    def refusal(self, scope: Scope) -> Problem | None:
+        """Why there is no room for it; None where there is, and of all that is no image."""
+        if scope["type"] != "http" or scope["path"] != self._path or scope["method"] != "POST":
+            return None
         try:
-            self.check(scope)
-        except Problem:
-            return True
-        return False
+            self._admission.check(self._allowed(scope))
+        except Problem as problem:
+            return problem
+        return None
 
     def _allowed(self, scope: Scope) -> float:
         """Seconds. What is no deadline is refused later."""
@@ -56,9 +52,6 @@ class TurnAway:
         self._app, self._turnstile = app, turnstile
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            self._turnstile.check(scope)
-        except Problem as problem:
-            await respond(problem.kind, problem.detail)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        problem = self._turnstile.refusal(scope)
+        answer = self._app if problem is None else respond(problem.kind, problem.detail)
+        await answer(scope, receive, send)
