@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PATIENCE", "ROOT", "Service", "cloud_process", "edge_process", "service"]
+__all__ = ["PATIENCE", "ROOT", "Service", "cloud_process", "edge_process", "running", "service"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ _READY = re.compile(r'[a-z]+: serving |\{.*"message": "serving ')
 class Service:
     """A process that has said that it is ready."""
 
-    process: "subprocess.Popen[str]"
+    process: subprocess.Popen[bytes]
     announced: str
 
     @property
@@ -31,10 +31,14 @@ class Service:
         """HOST:PORT of a cloud, http://HOST:PORT of an edge."""
         return self.announced.rpartition(" ")[2]
 
+    def lines(self) -> Iterator[str]:
+        """Those of stderr that come from now on; each is read once."""
+        return _lines(self.process)
+
     def end(self) -> tuple[int, str]:
         """Wait for the exit status, and the rest of stderr."""
         _, rest = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, rest
+        return self.process.returncode, rest.decode()
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -50,17 +54,19 @@ class Service:
 
 
 @contextlib.contextmanager
-def service(module: str, *arguments: str) -> Iterator[Service]:
-    """`python -m MODULE`, ready; killed at the end if it still runs."""
-    command = [sys.executable, "-m", module, *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
+def running(*command: str) -> Iterator[Service]:
+    """The command, ready; killed at the end if it still runs."""
+    # Unbuffered: what a reader took ahead of its line, communicate() would never see.
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, bufsize=0) as process:
         try:
             # Libraries may have warned before it.
-            lines = (line.strip() for line in process.stderr)
-            yield Service(process, next(line for line in lines if _READY.match(line)))
+            yield Service(process, next(line for line in _lines(process) if _READY.match(line)))
         finally:
             process.kill()
+
+
+def service(module: str, *arguments: str) -> contextlib.AbstractContextManager[Service]:
+    return running(sys.executable, "-m", module, *arguments)
 
 
 def cloud_process(
@@ -72,3 +78,8 @@ def cloud_process(
 def edge_process(bundle: Path, cloud: str, *options: str) -> contextlib.AbstractContextManager[Service]:
     listen = ("--listen", "127.0.0.1:0")
     return service("edge", "--bundle", str(bundle), "--cloud", cloud, *listen, *options)
+
+
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    assert process.stderr is not None
+    return (line.decode().strip() for line in process.stderr)

@@ -1,5 +1,6 @@
 """The cloud as its user runs it: a process, signals, exit status, stderr."""
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -17,22 +18,16 @@ from protos.splitwire_pb2_grpc import SplitInferenceStub
 from splitwire import compiled
 from splitwire.bundle import Bundle
 from tests.bundles import tiny_bundle as make_tiny_bundle
-from tests.cloud.serving import PATIENCE, StreamClient, health, make_request
-
-_ROOT = Path(__file__).parents[2]
+from tests.cloud.serving import StreamClient, health, make_request
+from tests.e2e.processes import PATIENCE, ROOT, Service, cloud_process, running
 
 
 @dataclass(frozen=True)
-class _Process:
-    """A cloud that has said that it is ready."""
+class _Cloud:
+    """One that has said that it is ready, and a connection to it."""
 
-    popen: subprocess.Popen[str]
-    announced: str
+    service: Service
     channel: grpc.Channel
-
-    @property
-    def address(self) -> str:
-        return self.announced.rpartition(" ")[2]
 
     @property
     def stub(self) -> SplitInferenceStub:
@@ -41,34 +36,24 @@ class _Process:
     def serving(self) -> bool:
         return health(self.channel) == health_pb2.HealthCheckResponse.SERVING
 
-    def end(self) -> tuple[int, str]:
-        """Wait for the exit status, and the rest of stderr."""
-        _, rest = self.popen.communicate(timeout=PATIENCE)
-        return self.popen.returncode, rest
+    def terminate(self) -> None:
+        self.service.process.terminate()
 
 
-Start = Callable[..., _Process]
+Start = Callable[..., _Cloud]
 
 
 @pytest.fixture
 def start(tiny_bundle: Bundle) -> Iterator[Start]:
     """Starts clouds on free ports; those that still run at the test's end are killed."""
-    started: list[_Process] = []
+    with contextlib.ExitStack() as stack:
 
-    def start(*options: str, bundle: Bundle = tiny_bundle) -> _Process:
-        command = [sys.executable, "-m", "cloud", "--bundle", str(bundle.path), "--listen", "127.0.0.1:0"]
-        popen = subprocess.Popen([*command, *options], cwd=_ROOT, stderr=subprocess.PIPE, text=True)
-        assert popen.stderr is not None
-        announced = popen.stderr.readline().strip()
-        channel = grpc.insecure_channel(announced.rpartition(" ")[2])
-        started.append(_Process(popen, announced, channel))
-        return started[-1]
+        def start(*options: str, bundle: Bundle = tiny_bundle) -> _Cloud:
+            service = stack.enter_context(cloud_process(bundle.path, *options))
+            channel = stack.enter_context(grpc.insecure_channel(service.address))
+            return _Cloud(service, channel)
 
-    yield start
-    for process in started:
-        process.channel.close()
-        process.popen.kill()
-        process.popen.communicate(timeout=PATIENCE)
+        yield start
 
 
 @pytest.fixture(scope="module")
@@ -77,24 +62,23 @@ def seconds_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "seconds", body_repeats=400_000)
 
 
-def _stream_in_flight(process: _Process, bundle: Bundle) -> StreamClient:
+def _stream_in_flight(cloud: _Cloud, bundle: Bundle) -> StreamClient:
     """A stream of which request 1 is surely being computed."""
     refused = make_request(bundle, id=2)
     refused.bundle_digest = bytes(8)
-    stream = StreamClient(process.stub)
+    stream = StreamClient(cloud.stub)
     stream.send(make_request(bundle, id=1), refused)
     assert stream.receive().id == 2
     return stream
 
 
 def test_it_announces_itself_and_answers(start: Start, tiny_bundle: Bundle) -> None:
-    process = start()
+    cloud = start()
     digest = tiny_bundle.digest.hex()
-    assert (
-        process.announced == f"cloud: serving tiny {digest} on 127.0.0.1:{process.address.rpartition(':')[2]}"
-    )
-    assert process.stub.Forward(make_request(tiny_bundle), timeout=PATIENCE).HasField("frame")
-    assert process.serving()
+    port = cloud.service.address.rpartition(":")[2]
+    assert cloud.service.announced == f"cloud: serving tiny {digest} on 127.0.0.1:{port}"
+    assert cloud.stub.Forward(make_request(tiny_bundle), timeout=PATIENCE).HasField("frame")
+    assert cloud.serving()
 
 
 def test_reflection_lists_its_services(start: Start) -> None:
@@ -106,53 +90,53 @@ def test_reflection_lists_its_services(start: Start) -> None:
 def test_a_signal_drains_an_idle_stream_at_once(
     start: Start, tiny_bundle: Bundle, number: signal.Signals
 ) -> None:
-    process = start("--drain-seconds", "3600")
-    stream = StreamClient(process.stub)
+    cloud = start("--drain-seconds", "3600")
+    stream = StreamClient(cloud.stub)
     stream.send(make_request(tiny_bundle))
     stream.receive()
-    process.popen.send_signal(number)
+    cloud.service.process.send_signal(number)
     assert stream.status()[0] is grpc.StatusCode.UNAVAILABLE
-    code, rest = process.end()
+    code, rest = cloud.service.end()
     assert code == 0
     assert "Traceback" not in rest
 
 
 def test_sigterm_finishes_what_is_in_flight(start: Start, seconds_bundle: Bundle) -> None:
-    process = start("--workers", "1", "--drain-seconds", "3600", bundle=seconds_bundle)
-    stream = _stream_in_flight(process, seconds_bundle)
-    process.popen.send_signal(signal.SIGTERM)
-    while process.serving():
+    cloud = start("--workers", "1", "--drain-seconds", "3600", bundle=seconds_bundle)
+    stream = _stream_in_flight(cloud, seconds_bundle)
+    cloud.terminate()
+    while cloud.serving():
         pass
     with pytest.raises(grpc.RpcError) as refused:
-        process.stub.Forward(make_request(seconds_bundle), timeout=PATIENCE)
+        cloud.stub.Forward(make_request(seconds_bundle), timeout=PATIENCE)
     assert isinstance(refused.value, grpc.Call)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert process.popen.poll() is None, "it must not end before what is in flight"
+    assert cloud.service.process.poll() is None, "it must not end before what is in flight"
     reply = stream.receive()
     assert (reply.id, reply.WhichOneof("result")) == (1, "frame")
     assert stream.status()[0] is grpc.StatusCode.UNAVAILABLE
-    assert process.end()[0] == 0
+    assert cloud.service.end()[0] == 0
 
 
 def test_the_drain_ends_at_its_limit(start: Start, seconds_bundle: Bundle) -> None:
-    process = start("--workers", "1", "--drain-seconds", "0.1", bundle=seconds_bundle)
-    stream = _stream_in_flight(process, seconds_bundle)
+    cloud = start("--workers", "1", "--drain-seconds", "0.1", bundle=seconds_bundle)
+    stream = _stream_in_flight(cloud, seconds_bundle)
     stream.send(*(make_request(seconds_bundle, id=i) for i in range(3, 50)))
-    process.popen.send_signal(signal.SIGTERM)
+    cloud.terminate()
     assert stream.status()[0] in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-    code, rest = process.end()
+    code, rest = cloud.service.end()
     assert code == 0
     assert "cloud: requests were still in flight after 0.1 s" in rest
 
 
 def test_a_second_signal_ends_it_at_once(start: Start, seconds_bundle: Bundle) -> None:
-    process = start("--workers", "1", "--drain-seconds", "3600", bundle=seconds_bundle)
-    stream = _stream_in_flight(process, seconds_bundle)
-    process.popen.send_signal(signal.SIGTERM)
-    while process.serving():
+    cloud = start("--workers", "1", "--drain-seconds", "3600", bundle=seconds_bundle)
+    stream = _stream_in_flight(cloud, seconds_bundle)
+    cloud.terminate()
+    while cloud.serving():
         pass
-    process.popen.send_signal(signal.SIGTERM)
-    assert process.end()[0] == -signal.SIGTERM
+    cloud.terminate()
+    assert cloud.service.end()[0] == -signal.SIGTERM
     assert stream.status()[0] is grpc.StatusCode.UNAVAILABLE
 
 
@@ -173,22 +157,22 @@ def test_a_missing_bundle_is_one_line_and_status_2() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_cloud_that_has_answered_holds_no_torch(start: Start, tiny_bundle: Bundle) -> None:
-    process = start()
-    process.stub.Forward(make_request(tiny_bundle), timeout=PATIENCE)
-    maps = Path(f"/proc/{process.popen.pid}/maps").read_text()
+    cloud = start()
+    cloud.stub.Forward(make_request(tiny_bundle), timeout=PATIENCE)
+    maps = Path(f"/proc/{cloud.service.process.pid}/maps").read_text()
     assert "onnxruntime" in maps
     assert "torch" not in maps
 
 
 def test_importing_the_cloud_never_imports_torch() -> None:
     code = "import cloud.__main__, sys; print(sorted(m for m in sys.modules if m.startswith('torch')))"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
 
 
 def _run(*arguments: str) -> tuple[int, str, str]:
     command = [sys.executable, "-m", "cloud", *arguments]
-    ran = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     return ran.returncode, ran.stdout, ran.stderr
 
 
@@ -201,11 +185,8 @@ def test_without_a_compiled_coder_it_says_so_and_serves(program: str, tiny_bundl
     )
     options: tuple[str, ...] = ("--listen", "127.0.0.1:0", "--bundle", str(tiny_bundle.path))
     options += ("--cloud", "127.0.0.1:1") if program == "edge" else ()
-    command = [sys.executable, "-c", code, program, *options]
-    with subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        assert any(line.startswith(f"{program}: serving ") for line in process.stderr)
-        process.terminate()
-        _, rest = process.communicate(timeout=PATIENCE)
-    assert f"{program}: {compiled.NOT_BUILT}" in rest.splitlines()
-    assert process.returncode == 0
+    with running(sys.executable, "-c", code, program, *options) as service:
+        service.process.terminate()
+        status, log = service.end()
+    assert f"{program}: {compiled.NOT_BUILT}" in log.splitlines()
+    assert status == 0

@@ -23,8 +23,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 def metrics_address(service: Service) -> str:
     """What the service announces after it is ready."""
-    assert service.process.stderr is not None
-    line = next(line for line in service.process.stderr if "metrics on http://" in line)
+    line = next(line for line in service.lines() if "metrics on http://" in line)
     return line.split()[-1].removesuffix("/metrics")
 
 
@@ -75,7 +74,6 @@ def test_json_logs_are_objects_from_the_first_line_to_the_last(tiny_bundle: Bund
     with edge_process(
         tiny_bundle.path, cloud.address, "--log-level", "debug", "--log-format", "json"
     ) as edge:
-        assert edge.process.stderr is not None
         ready = json.loads(edge.announced)
         address = ready["message"].split()[-1]
         for content in (image_file(), b"hello"):
