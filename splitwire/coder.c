@@ -24,6 +24,16 @@
 #define ABOVE 1
 #define LEFT 3
 
+/* Compiled twice, where that is known to work; which one runs is chosen when the module is loaded. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+#define WIDE __attribute__((target_clones("fma", "default")))
+#else
+#define WIDE
+#endif
+
+/* Loops over floats run on to a multiple of it, behind what they are for: what is left over would take as long. */
+#define LANES 8
+
 /* Of one call: beyond it, sizes of what is allocated here could overflow. */
 #define MAX_SYMBOLS (1 << 20)
 
@@ -39,6 +49,7 @@ typedef struct {
     int zero;
     float *maps;     /* (C, H + 2, W + 2): levels of the row that is being coded, each map with zeros around it */
     float *expected; /* (H, W + 2): of one channel, from those before it; two more after each line */
+    int32_t *sums;   /* (W,): of one line, all that is expected but what the neighbour to the left adds */
 } Coder;
 
 static float *map_of(const Coder *coder, Py_ssize_t channel)
@@ -47,8 +58,9 @@ static float *map_of(const Coder *coder, Py_ssize_t channel)
 }
 
 /* `sums` += the nine neighbours of each position times their weights, in lines of `map` that are `line` apart.
-   All are integers below 2^24, which float32 adds exactly, in any order. */
-static void add_neighbours(const float *w, const float *map, Py_ssize_t line, Py_ssize_t count, float *sums)
+   All are integers below 2^24, which float32 adds exactly, in any order, and fused too. */
+WIDE static void add_neighbours(const float *w, const float *map, Py_ssize_t line, Py_ssize_t count,
+                                float *sums)
 {
     const float *a = map, *b = map + line, *c = map + 2 * line;
     for (Py_ssize_t at = 0; at < count; at++)
@@ -57,10 +69,10 @@ static void add_neighbours(const float *w, const float *map, Py_ssize_t line, Py
 }
 
 /* coder->expected of `channel`: all but the two neighbours in the same one. Its lines are as far apart as those of
-   `maps`, so that they are one loop; what lies between them is never read. */
+   `maps`, so that they are one loop; what lies between and behind them is never read. */
 static void expect(const Coder *coder, Py_ssize_t channel)
 {
-    const Py_ssize_t line = coder->width + 2, count = coder->height * line - 2;
+    const Py_ssize_t line = coder->width + 2, count = (coder->height * line - 2 + LANES - 1) / LANES * LANES;
     for (Py_ssize_t at = 0; at < count; at++)
         coder->expected[at] = (float)coder->bias[channel];
     if (!coder->weights)
@@ -70,24 +82,37 @@ static void expect(const Coder *coder, Py_ssize_t channel)
         add_neighbours(weights + AROUND * before, map_of(coder, before), line, count, coder->expected);
 }
 
-/* Where the row of the symbol at (i, j) begins in the tables; `expect` was called for its channel. */
-static Py_ssize_t row_of(const Coder *coder, Py_ssize_t channel, Py_ssize_t i, Py_ssize_t j)
+/* Of a channel's two neighbours in itself. */
+static int32_t own_weight(const Coder *coder, Py_ssize_t channel, int neighbour)
 {
-    const float *own = coder->weights ? coder->weights + channel * AROUND * (coder->channels + 1) : NULL;
-    const float *above = map_of(coder, channel) + i * (coder->width + 2) + j + 1;
-    const float *left = above + coder->width + 1;
-    float sum = coder->expected[i * (coder->width + 2) + j];
-    sum += (own ? own[LEFT] : 1 << SHIFT) * *left + (own ? own[ABOVE] : 1 << SHIFT) * *above;
-    Py_ssize_t reach = coder->contexts / 2;
+    return coder->weights ? (int32_t)coder->weights[channel * AROUND * (coder->channels + 1) + neighbour] : 1 << SHIFT;
+}
+
+/* coder->sums of line `i` of `channel`, for which `expect` was called: what is read symbol by symbol waits for each
+   one's end, so that as little as can be is left for then. */
+static void expect_line(const Coder *coder, Py_ssize_t channel, Py_ssize_t i)
+{
+    const Py_ssize_t line = coder->width + 2;
+    const float *expected = coder->expected + i * line, *above = map_of(coder, channel) + i * line + 1;
+    const float weight = (float)own_weight(coder, channel, ABOVE);
+    for (Py_ssize_t j = 0; j < coder->width; j++)
+        coder->sums[j] = (int32_t)(expected[j] + weight * above[j]);
+}
+
+/* Where the row of a symbol begins in the tables, by what is expected of it. */
+static Py_ssize_t row_of(const Coder *coder, Py_ssize_t channel, int32_t expected)
+{
+    int32_t reach = (int32_t)coder->contexts / 2;
     /* Compilers that Python is built by shift the sign in: the floor. */
-    Py_ssize_t context = (int32_t)sum >> SHIFT;
+    int32_t context = expected >> SHIFT;
     context = context < -reach ? -reach : context > reach ? reach : context;
     return (channel * coder->contexts + context + reach) * coder->levels;
 }
 
-static void learn(const Coder *coder, Py_ssize_t channel, Py_ssize_t i, Py_ssize_t j, int symbol)
+/* Where line `i` of `channel` begins in coder->maps. */
+static float *line_of(const Coder *coder, Py_ssize_t channel, Py_ssize_t i)
 {
-    map_of(coder, channel)[(i + 1) * (coder->width + 2) + j + 1] = (float)(symbol - coder->zero);
+    return map_of(coder, channel) + (i + 1) * (coder->width + 2) + 1;
 }
 
 /* The last symbol that starts at or before `slot`; levels are a power of two, and the first starts at 0. */
@@ -111,9 +136,13 @@ static Py_ssize_t read_row(const Coder *coder, uint32_t *state, const uint8_t *w
     uint32_t x = *state;
     for (Py_ssize_t channel = 0; channel < coder->channels; channel++) {
         expect(coder, channel);
-        for (Py_ssize_t i = 0; i < coder->height; i++)
+        const int32_t weight = own_weight(coder, channel, LEFT);
+        for (Py_ssize_t i = 0; i < coder->height; i++) {
+            expect_line(coder, channel, i);
+            float *levels = line_of(coder, channel, i);
+            int32_t left = 0;
             for (Py_ssize_t j = 0; j < coder->width; j++) {
-                Py_ssize_t row = row_of(coder, channel, i, j);
+                Py_ssize_t row = row_of(coder, channel, coder->sums[j] + weight * left);
                 uint32_t slot = x & SLOT;
                 Py_ssize_t symbol = symbol_at(coder, row, slot);
                 x = coder->frequencies[row + symbol] * (x >> PRECISION) + slot - coder->starts[row + symbol];
@@ -123,9 +152,11 @@ static Py_ssize_t read_row(const Coder *coder, uint32_t *state, const uint8_t *w
                     x = x << 16 | words[2 * used] | (uint32_t)words[2 * used + 1] << 8;
                     used++;
                 }
-                learn(coder, channel, i, j, (int)symbol);
+                left = (int32_t)symbol - coder->zero;
+                levels[j] = (float)left;
                 *symbols++ = (uint8_t)symbol;
             }
+        }
     }
     *state = x;
     return used;
@@ -136,13 +167,19 @@ static int locate_row(const Coder *coder, const uint8_t *symbols, uint32_t *at)
 {
     for (Py_ssize_t channel = 0; channel < coder->channels; channel++) {
         expect(coder, channel);
-        for (Py_ssize_t i = 0; i < coder->height; i++)
+        const int32_t weight = own_weight(coder, channel, LEFT);
+        for (Py_ssize_t i = 0; i < coder->height; i++) {
+            expect_line(coder, channel, i);
+            float *levels = line_of(coder, channel, i);
+            int32_t left = 0;
             for (Py_ssize_t j = 0; j < coder->width; j++, symbols++) {
                 if (*symbols >= coder->levels)
                     return -1;
-                *at++ = (uint32_t)(row_of(coder, channel, i, j) + *symbols);
-                learn(coder, channel, i, j, *symbols);
+                *at++ = (uint32_t)(row_of(coder, channel, coder->sums[j] + weight * left) + *symbols);
+                left = *symbols - coder->zero;
+                levels[j] = (float)left;
             }
+        }
     }
     return 0;
 }
@@ -226,9 +263,10 @@ static int begin(Coder *coder, const Arrays *arrays, int zero)
     coder->weights = arrays->weights.len ? arrays->weights.buf : NULL;
     coder->bias = arrays->bias.buf;
     coder->zero = zero;
-    coder->maps = PyMem_Calloc(shape[1] * (shape[2] + 2) * (shape[3] + 2), sizeof(float));
-    coder->expected = PyMem_Calloc(shape[2] * (shape[3] + 2), sizeof(float));
-    if (coder->maps && coder->expected)
+    coder->maps = PyMem_Calloc(shape[1] * (shape[2] + 2) * (shape[3] + 2) + LANES, sizeof(float));
+    coder->expected = PyMem_Calloc(shape[2] * (shape[3] + 2) + LANES, sizeof(float));
+    coder->sums = PyMem_Calloc(shape[3], sizeof(int32_t));
+    if (coder->maps && coder->expected && coder->sums)
         return 0;
     PyErr_NoMemory();
     return -1;
@@ -238,6 +276,7 @@ static void end(Coder *coder)
 {
     PyMem_Free(coder->maps);
     PyMem_Free(coder->expected);
+    PyMem_Free(coder->sums);
 }
 
 static PyObject *read_all(const Coder *coder, uint32_t state, const Py_buffer *words, const Py_buffer *symbols)

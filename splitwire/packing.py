@@ -56,7 +56,8 @@ def pack(symbols: NDArray[Any], boundary: BoundarySpec) -> tuple[Packing, bytes]
         raise ShapeMismatch(f"a symbol does not fit: expected {_range_text(boundary.bits)}")
     if boundary.tables is not None and codes.size <= MAX_CODED_SYMBOLS:
         coded = encode_symbols(symbols, boundary.tables, boundary.zero)
-        if len(coded) <= _packed_bytes(boundary.bits, codes.size):  # sections rarely beat what beats DENSE
+        # Sections rarely beat what is no longer than DENSE where nothing compresses.
+        if len(coded) <= max_section_bytes(_packed_bytes(boundary.bits, codes.size)):
             return Packing.CODED, coded
     return min(_candidates(codes, boundary), key=lambda candidate: len(candidate[1]))
 

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from splitwire.errors import CorruptPayload, PayloadTooLarge, ShapeMismatch, TrailingBytes
 from splitwire.packing import Packing, max_payload_bytes, pack, unpack
 from splitwire.plan import FLOAT_BITS, BoundarySpec
-from splitwire.rans import MAX_CODED_SYMBOLS
+from splitwire.rans import MAX_CODED_SYMBOLS, encode_symbols
 from splitwire.section import compress
 from splitwire.tables import SymbolTables
 from tests.kernel.test_tables import smooth_maps
@@ -118,6 +119,18 @@ def test_never_coded_where_that_is_longer_than_dense() -> None:
     packing, payload = pack(symbols, CODABLE)
     assert packing != Packing.CODED
     assert len(payload) <= max_payload_bytes(CODABLE, 1)
+
+
+def test_coded_where_it_is_shorter_than_dense_with_its_header() -> None:
+    """Noise takes its bits, and DENSE the three bytes of a block besides."""
+    assert CODABLE.tables is not None
+    likely, dense, packings = smooth_maps(1, rows=1).ravel(), CODABLE.elements // 2 + 3, set()
+    for seed, count in itertools.product(range(8), range(30, 50)):
+        noise = np.random.default_rng(seed).integers(0, 16, CODABLE.elements, np.uint8)
+        symbols = np.where(np.arange(likely.size) < count, noise, likely).reshape(1, *CODABLE.shape)
+        if dense - 3 < len(encode_symbols(symbols, CODABLE.tables, CODABLE.zero)) <= dense:
+            packings.add(pack(symbols, CODABLE)[0])
+    assert packings == {Packing.CODED}
 
 
 def test_only_short_frames_are_coded() -> None:
