@@ -6,6 +6,7 @@ Of the packets' own: TCP sees delay and loss as on a real link. (The kernel's ne
 is one.) Needs Linux, root and `ip`. As a process: reads settings as JSON lines, ends with its input.
 """
 
+import errno
 import fcntl
 import heapq
 import json
@@ -123,8 +124,14 @@ class _Direction:
 
 def _run() -> None:
     near, far = map(_open, _DEVICES)
-    _configure()
-    print("ready", flush=True)
+    with _namespace():
+        _configure()
+        print("ready", flush=True)
+        _carry(near, far)
+
+
+def _carry(near: int, far: int) -> None:
+    """Until there is no more input."""
     directions = (_Direction(near, far), _Direction(far, near))
     settings, stdin = Settings(), sys.stdin.fileno()
     while True:
@@ -142,13 +149,32 @@ def _run() -> None:
 
 def _open(name: str) -> int:
     device = os.open("/dev/net/tun", os.O_RDWR)
-    fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH", name.encode(), _IFF_TUN_NO_PI))
+    try:
+        fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH", name.encode(), _IFF_TUN_NO_PI))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise LinkError(f"the device {name} is in use: a machine has one link at a time") from None
+        raise
     return device
+
+
+@contextmanager
+def _namespace() -> Iterator[None]:
+    # It may be left over from a link that was killed. Whose devices are ours, nobody uses it.
+    _remove_namespace()
+    try:
+        _ip("netns", "add", NAMESPACE)
+        yield
+    finally:
+        _remove_namespace()
+
+
+def _remove_namespace() -> None:
+    subprocess.run(["ip", "netns", "del", NAMESPACE], capture_output=True, check=False)
 
 
 def _configure() -> None:
     near, far = _DEVICES
-    _ip("netns", "add", NAMESPACE)
     _ip("link", "set", far, "netns", NAMESPACE)
     _ip("addr", "add", _EDGE_HOST, "peer", CLOUD_HOST, "dev", near)
     _ip("link", "set", near, "up")
@@ -166,13 +192,10 @@ def _ip(*arguments: str) -> None:
 
 def _main() -> int:
     try:
-        subprocess.run(["ip", "netns", "del", NAMESPACE], capture_output=True, check=False)
         _run()
     except (LinkError, OSError) as error:
         print(error, flush=True)
         return 1
-    finally:
-        subprocess.run(["ip", "netns", "del", NAMESPACE], capture_output=True, check=False)
     return 0
 
 

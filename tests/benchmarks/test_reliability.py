@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reliability.link import CLOUD_HOST, NAMESPACE, Link, Settings, possible
+from benchmarks.reliability.link import CLOUD_HOST, NAMESPACE, Link, LinkError, Settings, possible
 from benchmarks.reliability.load import Outcome, Summary
 from benchmarks.reliability.main import main
 from splitwire.bundle import Bundle
@@ -67,6 +67,17 @@ def test_a_link_delays_and_loses() -> None:
                     round_trip(timeout=0.5)
             finally:
                 server.kill()
+
+
+@pytest.mark.skipif(not possible(), reason="a link needs Linux, root and /dev/net/tun")
+def test_a_second_link_is_refused_and_leaves_the_first_alone() -> None:
+    with Link.made():
+        with (
+            pytest.raises(LinkError, match="the device sw0 is in use: a machine has one link at a time"),
+            Link.made(),
+        ):
+            pass
+        assert NAMESPACE in subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
 
 
 def round_trip(timeout: float = 60.0) -> float:
