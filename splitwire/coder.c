@@ -25,7 +25,7 @@
 #define LEFT 3
 
 /* Compiled twice, where that is known to work; which one runs is chosen when the module is loaded. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+#if defined(__GNUC__) && __GNUC__ >= 6 && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
 #define WIDE __attribute__((target_clones("fma", "default")))
 #else
 #define WIDE
