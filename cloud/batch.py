@@ -1,6 +1,6 @@
 """Steps of a batch whose failures belong to single requests."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -32,7 +32,8 @@ def together(run: Run, parts: Sequence[NDArray[Any] | Exception]) -> list[NDArra
         rows = run(np.concatenate(sound))
     except Exception:
         return each(run, parts)
-    results = _of_each(rows, sound)
+    ends = np.cumsum([len(part) for part in sound])
+    results = iter(np.split(rows, ends[:-1]))
     return [part if isinstance(part, Exception) else next(results) for part in parts]
 
 
@@ -41,13 +42,6 @@ def run_rows(run: Run, rows: NDArray[Any], most: int) -> NDArray[Any]:
     if len(rows) <= most:
         return run(rows)
     return np.concatenate([run(rows[start : start + most]) for start in range(0, len(rows), most)])
-
-
-def _of_each(rows: NDArray[Any], parts: Sequence[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    end = 0
-    for part in parts:
-        start, end = end, end + len(part)
-        yield rows[start:end]
 
 
 def _attempt(step: Callable[[T], R], value: T) -> R | Exception:

@@ -24,11 +24,12 @@
 #define ABOVE 1
 #define LEFT 3
 
-/* Compiled twice, where that is known to work; which one runs is chosen when the module is loaded. */
+/* Compiled for processors that fuse a multiplication and an addition too, where that is known to work: which one runs
+   is chosen when the module is loaded. */
 #if defined(__GNUC__) && __GNUC__ >= 6 && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#define WIDE __attribute__((target_clones("fma", "default")))
+#define FMA_CLONE __attribute__((target_clones("fma", "default")))
 #else
-#define WIDE
+#define FMA_CLONE
 #endif
 
 /* Loops over floats run on to a multiple of it, behind what they are for: what is left over would take as long. */
@@ -59,8 +60,7 @@ static float *map_of(const Coder *coder, Py_ssize_t channel)
 
 /* `sums` += the nine neighbours of each position times their weights, in lines of `map` that are `line` apart.
    All are integers below 2^24, which float32 adds exactly, in any order, and fused too. */
-WIDE static void add_neighbours(const float *w, const float *map, Py_ssize_t line, Py_ssize_t count,
-                                float *sums)
+FMA_CLONE static void add_neighbours(const float *w, const float *map, Py_ssize_t line, Py_ssize_t count, float *sums)
 {
     const float *a = map, *b = map + line, *c = map + 2 * line;
     for (Py_ssize_t at = 0; at < count; at++)
@@ -82,7 +82,7 @@ static void expect(const Coder *coder, Py_ssize_t channel)
         add_neighbours(weights + AROUND * before, map_of(coder, before), line, count, coder->expected);
 }
 
-/* Of a channel's two neighbours in itself. */
+/* neighbour: ABOVE or LEFT, the two in the same channel. */
 static int32_t own_weight(const Coder *coder, Py_ssize_t channel, int neighbour)
 {
     return coder->weights ? (int32_t)coder->weights[channel * AROUND * (coder->channels + 1) + neighbour] : 1 << SHIFT;

@@ -57,7 +57,7 @@ def pack(symbols: NDArray[Any], boundary: BoundarySpec) -> tuple[Packing, bytes]
     if boundary.tables is not None and codes.size <= MAX_CODED_SYMBOLS:
         coded = encode_symbols(symbols, boundary.tables, boundary.zero)
         # Sections rarely beat what is no longer than DENSE where nothing compresses.
-        if len(coded) <= max_section_bytes(_packed_bytes(boundary.bits, codes.size)):
+        if len(coded) <= max_payload_bytes(boundary, len(symbols)):
             return Packing.CODED, coded
     return min(_candidates(codes, boundary), key=lambda candidate: len(candidate[1]))
 

@@ -160,7 +160,7 @@ def _open(name: str) -> int:
 
 @contextmanager
 def _namespace() -> Iterator[None]:
-    # It may be left over from a link that was killed. Whose devices are ours, nobody uses it.
+    # One may be left over from a link that was killed. Nobody else uses it while the devices are ours.
     _remove_namespace()
     try:
         _ip("netns", "add", NAMESPACE)
