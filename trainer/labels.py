@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 __all__ = ["Label", "place_labels"]
@@ -56,7 +57,8 @@ def place_labels(
     besides: Sequence[tuple[float, float]] = (),
     **look: Any,
 ) -> None:
-    """Names each point, the first nearest to it; where there is no room, a name covers what it must.
+    """Names each point, the first nearest to it, where nothing is written yet; where there is no room, a name
+    covers what it must.
 
     To be called when all else is drawn: what resizes the axes afterwards moves names over one another.
     besides: further points that are not to be covered. look: further properties of `Axes.annotate`.
@@ -68,6 +70,7 @@ def place_labels(
     places = [*((label.x, label.y) for label in labels), *besides]
     points = [axes.transData.transform(place) / unit for place in places]
     taken = [Bbox.from_extents(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER) for x, y in points]
+    taken += [Bbox(Text.get_window_extent(text).get_points() / unit) for text in axes.texts]
     frame = Bbox(axes.bbox.get_points() / unit)
     for label, (x, y) in zip(labels, points, strict=False):
         width, height = (side / unit for side in _size(axes, label.text, fontsize))

@@ -36,6 +36,9 @@ _BUNDLES = {
 }
 
 
+#: So many bundles have room for two labels each.
+_FEW = 3
+
 #: Below every line and marker: a label must not hide what was measured.
 _UNDER: dict[str, Any] = {"zorder": 1.9, "path_effects": [withStroke(linewidth=2, foreground="white")]}
 
@@ -96,14 +99,15 @@ def _draw_files(axes: Axes, points: Sequence[Point], style: _Style) -> None:
 
 
 def _draw_bundles(axes: Axes, points: Sequence[Point], style: _Style) -> list[Label]:
-    """Returns the names that its points are to have."""
+    """Returns the names that its points are to have: of many, the uplink's alone."""
     if not points:
         return []
     points = sorted(points, key=lambda point: point.mean_bytes)
     bytes_, accuracies = [point.mean_bytes for point in points], [point.accuracy for point in points]
     shared: dict[str, Any] = {"color": style.color, "marker": style.marker, "markersize": 8, "zorder": 3}
     axes.plot(bytes_, accuracies, label=f"symbols, {points[0].kind}", **shared)
-    return [Label(point.mean_bytes, point.accuracy, _text(point), style.color) for point in points]
+    named = points if len(points) <= _FEW or points[0].kind == UPLINK else []
+    return [Label(point.mean_bytes, point.accuracy, _text(point), style.color) for point in named]
 
 
 def _text(point: Point) -> str:

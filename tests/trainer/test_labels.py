@@ -70,6 +70,17 @@ def test_further_points_are_not_covered() -> None:
     assert not any(box.contains(*at) for at in axes.transData.transform(beside))
 
 
+def test_what_is_written_already_is_not_covered() -> None:
+    figure = new_figure(8, 6)
+    axes = figure.subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    written = axes.annotate("in the best place", (0.5, 0.5), xytext=(6, 6), textcoords="offset points")
+    place_labels(axes, [Label(0.5, 0.5, "late")], fontsize=8)
+    figure.draw_without_rendering()
+    (late,) = (text for text in axes.texts if text is not written)
+    assert overlaps([Text.get_window_extent(text) for text in (written, late)]) == 0
+
+
 def test_more_names_than_there_is_room_for_are_all_there() -> None:
     _, found = placed([Label(0.5, 0.5, "a name that needs room") for _ in range(60)])
     assert len(found) == 60
