@@ -1,6 +1,7 @@
 """A service as a child process: started, waited for, watched, stopped."""
 
 import collections
+import os
 import subprocess
 import sys
 import threading
@@ -17,6 +18,11 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 
 _KEPT_LINES = 20
+
+
+def _environment() -> dict[str, str]:
+    """Without the tokens of services that the user has: here nobody shows any."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SPLITWIRE_")}
 
 
 class DemoError(Exception):
@@ -38,6 +44,7 @@ class Child:
         self._process = subprocess.Popen(  # noqa: S603
             [*prefix, sys.executable, "-m", name, *arguments],
             cwd=_ROOT,
+            env=_environment(),
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",

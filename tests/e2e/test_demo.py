@@ -56,6 +56,17 @@ def test_once_prints_a_row_for_every_sample(tiny_bundle: Bundle) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("value", ["a-token-of-the-users-own-services", "short"])
+def test_tokens_of_services_of_the_users_own_are_none_of_the_demos(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    for name in ("SPLITWIRE_TOKEN", "SPLITWIRE_ADMIN_TOKEN", "SPLITWIRE_CLOUD_TOKEN"):
+        monkeypatch.setenv(name, value)
+    status, out, err = run(tiny_bundle.path, str(SAMPLES[0]))
+    assert (status, err) == (0, "")
+    assert SAMPLES[0].name in out
+
+
 def test_an_image_that_fails_is_named_and_fails_the_whole(tiny_bundle: Bundle, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"not an image")
