@@ -3,11 +3,12 @@
 import os
 import platform
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from splitwire.cores import usable_cores
 
 __all__ = ["Environment"]
 
@@ -45,7 +46,7 @@ class Environment:
         return cls(
             command=shlex.join(["python", "-m", module, *arguments]),
             processor=_processor(),
-            cores=_cores(),
+            cores=usable_cores(),
             memory=_memory(),
             load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
             system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -75,10 +76,6 @@ def _processor() -> str:
     lines = info.read_text().splitlines() if info.is_file() else []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(models, platform.processor() or platform.machine())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _memory() -> float | None:

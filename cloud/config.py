@@ -1,12 +1,12 @@
 """What the cloud is told on its command line, as one validated value."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cloud.credentials import Credentials
 from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS
+from splitwire.cores import usable_cores
 from splitwire.errors import ConfigError
 from splitwire.frame import MAX_ROWS
 from splitwire.logs import LOG_FORMATS
@@ -50,7 +50,7 @@ class CloudConfig:
     listen: Address = LOOPBACK
     also: Path | None = None
     threads: int = 1
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    workers: int = field(default_factory=usable_cores)
     max_rows: int = MAX_ROWS
     max_batch: int = 16
     max_delay_us: int = 0

@@ -1,6 +1,5 @@
 """What the edge is told on its command line, as one validated value."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from edge.credentials import CloudCredentials, Credentials
 from edge.names import CloudName
 from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS
+from splitwire.cores import usable_cores
 from splitwire.errors import ConfigError
 from splitwire.logs import LOG_FORMATS
 from splitwire.otlp import Otlp
@@ -52,7 +52,7 @@ class EdgeConfig:
     threads: int = 1
     deadline_ms: int = 2000
     max_image_bytes: int = 8 << 20
-    max_concurrency: int = field(default_factory=lambda: _PER_CORE * (os.cpu_count() or 1))
+    max_concurrency: int = field(default_factory=lambda: _PER_CORE * usable_cores())
     max_connections: int = 512
     metrics: Address | None = None
     log_level: str = "info"

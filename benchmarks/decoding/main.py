@@ -23,9 +23,10 @@ from tqdm import tqdm
 
 from benchmarks.environment import Environment
 from benchmarks.results import write_results
+from splitwire.cores import usable_cores
 from splitwire.errors import DatasetError, SplitwireError
 from splitwire.preprocess import Preprocess, decode_image
-from trainer.data.decoding import cores, decode_files, refuse_unreadable
+from trainer.data.decoding import decode_files, refuse_unreadable
 from trainer.data.draft import MARGIN, fit_draft
 from trainer.data.files import image_files
 from trainer.data.preprocessing import for_photos
@@ -84,7 +85,7 @@ def speed(
 ) -> Speed:
     """In turns, and the best of each: what else the machine does takes time. Processes keep no pixels."""
     pixels = np.empty((len(paths), preprocess.size, preprocess.size, 3), np.uint8)
-    shares = [paths[i :: cores()] for i in range(cores())]
+    shares = [paths[i :: usable_cores()] for i in range(usable_cores())]
 
     def workers() -> None:
         with tqdm(disable=True) as bar:
@@ -111,8 +112,8 @@ def _loop(paths: Sequence[Path], preprocess: Preprocess, draft: bool) -> None:
 @contextmanager
 def _pool() -> Iterator[ProcessPoolExecutor]:
     """Processes that have begun, and imported what they need."""
-    with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
-        list(pool.map(_loop, [[]] * cores(), repeat(for_photos()), repeat(False)))
+    with ProcessPoolExecutor(usable_cores(), get_context("spawn")) as pool:
+        list(pool.map(_loop, [[]] * usable_cores(), repeat(for_photos()), repeat(False)))
         yield pool
 
 
@@ -174,7 +175,7 @@ def _described(paths: Sequence[Path]) -> str:
 
 
 def _speeds(speeds: Sequence[Speed]) -> str:
-    both = f"{f'{cores()} threads':>12}{'ratio':>8}{f'{cores()} processes':>15}{'ratio':>8}"
+    both = f"{f'{usable_cores()} threads':>12}{'ratio':>8}{f'{usable_cores()} processes':>15}{'ratio':>8}"
     title = f"{'images/s, at best':24}{'plain loop':>12}{both}"
     rows = [
         f"{s.size:4} px, {'draft' if s.draft else 'no draft':14}{s.loop:12.1f}{s.workers:12.1f}"

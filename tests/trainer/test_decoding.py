@@ -11,7 +11,7 @@ from splitwire.errors import DatasetError
 from splitwire.preprocess import decode_image
 from tests.photos import as_jpeg, photo
 from trainer.data.dataset import Dataset
-from trainer.data.decoding import LabelledFiles, cores, decode_dataset, decode_files
+from trainer.data.decoding import LabelledFiles, decode_dataset, decode_files
 from trainer.data.preprocessing import for_photos
 from trainer.data.storage import Storage
 
@@ -113,7 +113,3 @@ def test_the_limit_is_of_both_splits_together(tmp_path: Path) -> None:
         assert both is dataset.test.images.base
         assert isinstance(both.base, np.memmap) == mapped
     assert set(tmp_path.iterdir()) == set(paths)
-
-
-def test_there_is_a_core() -> None:
-    assert cores() >= 1

@@ -48,7 +48,7 @@ def test_an_axis_given_twice_has_all_its_values() -> None:
 
 
 def test_threads_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("trainer.sweep.grid.usable_cores", lambda: 8)
     line = "--seed 0 1 --jobs {} -- --edge-front 3 --edge-back 1"
     assert grid(line.format(1)).threads == 8
     assert grid(line.format(3)).threads == 2

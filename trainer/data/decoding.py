@@ -4,8 +4,6 @@ Pillow holds no lock while it decodes and scales, so threads share the work of l
 small ones hardly: much of it is Python's (benchmarks/decoding). An epoch then waits for no file.
 """
 
-import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from splitwire.cores import usable_cores
 from splitwire.errors import DatasetError, ImageError
 from splitwire.preprocess import Preprocess, decode_image
 from trainer.data.dataset import Dataset, Split
 from trainer.data.draft import fit_draft
 from trainer.data.storage import Storage
 
-__all__ = ["LabelledFiles", "cores", "decode_dataset", "decode_files", "refuse_unreadable"]
+__all__ = ["LabelledFiles", "decode_dataset", "decode_files", "refuse_unreadable"]
 
 #: So many unreadable images are named.
 _NAMED = 5
@@ -96,7 +95,7 @@ def decode_files(
         return None
 
     unreadable = []
-    with ThreadPoolExecutor(cores() if workers is None else workers) as pool:
+    with ThreadPoolExecutor(usable_cores() if workers is None else workers) as pool:
         for problem in pool.map(fill, range(len(paths))):
             bar.update()
             if problem is not None:
@@ -114,11 +113,6 @@ def refuse_unreadable(unreadable: Sequence[str], count: int) -> None:
     more = [f"and {left:,} more"] if left > 0 else []
     title = f"cannot read {len(unreadable):,} of {count:,} images:"
     raise DatasetError("\n  ".join([title, *unreadable[:_NAMED], *more]))
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _read(path: Path, preprocess: Preprocess, draft: bool) -> NDArray[np.uint8]:

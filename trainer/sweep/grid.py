@@ -2,12 +2,12 @@
 
 import argparse
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from splitwire.cores import usable_cores
 from splitwire.errors import ConfigError, SplitwireError
 from trainer.data import Dataset, load
 from trainer.data.preprocessing import PreprocessOptions
@@ -89,7 +89,7 @@ def make_grid(program: str, trainings: Sequence[Training], jobs: int) -> Grid:
     _refuse_twins(cells)
     threads = parsed[0].threads
     if threads is None:
-        threads = max(1, (os.cpu_count() or 1) // jobs)
+        threads = max(1, usable_cores() // jobs)
     if threads < 1:
         raise ConfigError(f"threads must be at least 1, got {threads}")
     out = parsed[0].out or _DEFAULT_OUT
