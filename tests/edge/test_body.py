@@ -122,7 +122,9 @@ def test_an_empty_body_is_422(edge: Caller) -> None:
         (MULTIPART, b"--cut\r\nA: b\r\n\r\ncontent\r\n--cut--\r\n"),
         (MULTIPART, multipart(*[('name="image"; filename="a"', image_file())] * 2)),
         (MULTIPART, multipart(*[(f'name="field{i}"', b"") for i in range(17)])),
+        (MULTIPART, multipart(('name="note"', b"x" * 70_000), ('name="image"; filename="a"', image_file()))),
         (f"{MULTIPART}; charset=undefined", multipart(('name="image"; filename="a"', image_file()))),
+        (f"{MULTIPART}; charset=punycode", multipart(('name="a-"', b"b" * 30_000 + b"-" + b"a" * 30_000))),
     ],
     ids=[
         "no boundary",
@@ -131,12 +133,20 @@ def test_an_empty_body_is_422(edge: Caller) -> None:
         "no disposition",
         "two files",
         "many fields",
+        "a long field",
         "a charset of Python's",
+        "a slow charset",
     ],
 )
 def test_a_malformed_form_is_422(edge: Caller, media_type: str, content: bytes) -> None:
     response = edge.classify(content, media_type)
     assert (response.status_code, problem_name(response)) == (422, "bad-multipart")
+
+
+@pytest.mark.parametrize("charset", ["UTF-8", '"utf-8"', "us-ascii", "ISO-8859-1"])
+def test_text_may_be_in_a_charset_that_forms_have(edge: Caller, charset: str) -> None:
+    content = multipart(('name="note"', b"\xe9t\xe9"), ('name="image"; filename="a"', image_file()))
+    assert edge.classify(content, f"{MULTIPART}; charset={charset}").status_code == 200
 
 
 def test_other_fields_beside_the_image_are_ignored(edge: Caller) -> None:
