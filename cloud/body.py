@@ -145,9 +145,15 @@ class Body:
         computed = clock()
         reply = encode(returned, self._downlink)
         encoded = self._borrowed_ns = clock()
-        self._latest_ns = encoded - began
-        self._note_rows(1)
+        self._account(1, encoded - began)
         return Computed(reply, began - arrived_ns, decoded - began, computed - decoded, encoded - computed)
+
+    def _account(self, rows: int, took_ns: int) -> None:
+        """Of what was computed: what was refused took no time, and says nothing of the next."""
+        if rows:
+            self._note_rows(rows)
+        if rows == 1:
+            self._latest_ns = took_ns
 
     def _compute(self, jobs: Sequence[Job[Frame, Computed]]) -> list[Computed | Exception]:
         clock = time.perf_counter_ns
@@ -158,12 +164,9 @@ class Body:
         decoded = clock()
         returned = together(self._run, symbols)
         computed = clock()
-        rows = sum(job.rows for job in jobs)
-        self._note_rows(rows)
         frames = each(partial(encode, boundary=self._downlink), returned)
         encoded = clock()
-        if rows == 1:
-            self._latest_ns = encoded - began
+        self._account(sum(len(part) for part in returned if not isinstance(part, Exception)), encoded - began)
         stages = decoded - began, computed - decoded, encoded - computed
         return [
             frame if isinstance(frame, Exception) else Computed(frame, began - job.arrived_ns, *stages)

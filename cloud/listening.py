@@ -17,8 +17,9 @@ def check_free(address: Address) -> None:
     """
     try:
         candidates = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except OSError as unknown:
-        raise ConfigError(f"cannot listen on {address}: {unknown.strerror}") from None
+    except (OSError, UnicodeError) as unknown:  # UnicodeError: no name that could be looked up
+        reason = getattr(unknown, "strerror", None) or unknown
+        raise ConfigError(f"cannot listen on {address}: {reason}") from None
     failures = [error for family, *_, name in candidates if (error := _bind_error(family, name))]
     # `localhost` is ::1 too, which a machine without IPv6 does not have: gRPC does without it.
     grave = [error for error in failures if error.errno != errno.EADDRNOTAVAIL]

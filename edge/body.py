@@ -31,8 +31,8 @@ _UNTYPED = ("application/octet-stream", "")
 _MULTIPART_OVERHEAD = 64 << 10
 _MAX_FIELDS = 16
 
-#: Of the texts in a multipart body. Python knows a hundred charsets, and some take quadratic time, in which the
-#: event loop would answer nobody.
+#: Of the texts in a multipart body. Python knows a hundred charsets, and some take quadratic time, in which
+#: the event loop would answer nobody.
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1")
 
 

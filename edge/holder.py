@@ -6,6 +6,7 @@ A request is answered by the bundle that it began with, from head to tail.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -116,17 +117,26 @@ class Holder:
     def _prepare(self, bundle: Bundle) -> Pipeline:
         """Ready for its first image, which waits for no connection."""
         pipeline = self._make(bundle)
-        try:
-            pipeline.cloud.check(time.monotonic() + _PATIENCE_SECONDS)
-        except BundleMismatch as error:
-            if not pipeline.falls_back:
-                pipeline.cloud.close()
-                raise ReloadRefused(f"without a local route nobody could answer: {error}") from None
-            _log.warning("%s: the edge answers by itself until then", error)
-        except CloudError as error:
-            _log.warning("the cloud was not reached while reloading: %s", error)
+        with contextlib.ExitStack() as undo:
+            undo.callback(pipeline.cloud.close)
+            _greet(pipeline)
+            undo.pop_all()
         return pipeline
 
     def _check_open(self) -> None:
         if self._closed:
             raise ReloadRefused("the edge is shutting down")
+
+
+def _greet(pipeline: Pipeline) -> None:
+    """Raises:
+    ReloadRefused: nobody could answer with it.
+    """
+    try:
+        pipeline.cloud.check(time.monotonic() + _PATIENCE_SECONDS)
+    except BundleMismatch as error:
+        if not pipeline.falls_back:
+            raise ReloadRefused(f"without a local route nobody could answer: {error}") from None
+        _log.warning("%s: the edge answers by itself until then", error)
+    except CloudError as error:
+        _log.warning("the cloud was not reached while reloading: %s", error)

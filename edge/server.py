@@ -63,12 +63,12 @@ def make_holder(config: EdgeConfig) -> Holder:
 
 
 def _make(config: EdgeConfig, access: CloudAccess, bundle: Bundle) -> Pipeline:
-    return Pipeline(
-        bundle,
-        _make_replicas(config, bundle, access),
-        threads=config.threads,
-        local=config.fallback == "local",
-    )
+    with contextlib.ExitStack() as undo:
+        cloud = _make_replicas(config, bundle, access)
+        undo.callback(cloud.close)
+        pipeline = Pipeline(bundle, cloud, threads=config.threads, local=config.fallback == "local")
+        undo.pop_all()
+    return pipeline
 
 
 def _make_replicas(config: EdgeConfig, bundle: Bundle, access: CloudAccess) -> Replicas:

@@ -144,6 +144,20 @@ def test_a_lone_brief_frame_needs_no_worker(tiny_bundle: Bundle) -> None:
         assert _forward(body, _frame(tiny_bundle)).frame == expected
 
 
+def test_a_refused_frame_says_nothing_of_what_the_next_will_take(tiny_bundle: Bundle) -> None:
+    noted: list[int] = []
+    limits = {"threads": 1, "workers": 1, "max_rows": 4, "max_batch": 4, "max_queue": 64}
+    good = _frame(tiny_bundle)
+    with Body(tiny_bundle, **limits, note_rows=noted.append) as body:
+        for refused in (replace(good, payload=good.payload + b"x"), _frame(tiny_bundle, rows=5)):
+            with pytest.raises(FrameError):
+                _forward(body, refused)
+        assert noted == []
+        body.close()
+        with pytest.raises(CloudUnavailable):  # it wanted a worker
+            _forward(body, good)
+
+
 @pytest.mark.parametrize(("lull_ns", "alone"), [(60_000_000_000, False), (0, True)])
 def test_frames_that_arrive_together_are_not_alone_unless_nothing_was_computed_lately(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, lull_ns: int, alone: bool

@@ -1,7 +1,18 @@
+import json
+import shutil
 import socket
+import threading
+from hashlib import sha256
+from pathlib import Path
 
-from edge.server import _listen
+import pytest
+
+from edge.config import EdgeConfig
+from edge.names import CloudName
+from edge.server import _listen, make_pipeline
 from splitwire.address import Address
+from splitwire.bundle import Bundle
+from splitwire.errors import GraphError
 
 
 def test_answers_do_not_wait_for_the_clients_acknowledgements() -> None:
@@ -11,3 +22,22 @@ def test_answers_do_not_wait_for_the_clients_acknowledgements() -> None:
         accepted, _ = listener.accept()
         with client, accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("broken", ["head.onnx", "tail.onnx"])
+def test_a_bundle_that_cannot_be_served_leaves_nobody_who_resolves_names(
+    tiny_bundle: Bundle, tmp_path: Path, broken: str
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle.path, folder)
+    graph = b"no graph"
+    (folder / broken).write_bytes(graph)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][broken] = {"sha256": sha256(graph).hexdigest(), "bytes": len(graph)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    before = set(threading.enumerate())
+    with pytest.raises(GraphError):
+        make_pipeline(EdgeConfig(folder, cloud=(CloudName("localhost", 1),)))
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
