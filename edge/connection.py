@@ -42,6 +42,10 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.enable_retries", 0),
 )
 
+#: A connection that is not there by then may never be: the network may be dropping packets, and TCP's next
+#: attempt seconds away.
+_OPENING_SECONDS = 1.0
+
 #: What the cloud, or a proxy before it, says of a call whose credentials it does not accept.
 _REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
@@ -67,7 +71,7 @@ class Connection:
         self._lock = threading.Lock()
         self._access = access
         self._broken: CloudError | None = None
-        self._established = False
+        self._began, self._established = time.monotonic(), False
         self._mailboxes: Mailboxes[pb.ForwardReply | CloudError] = Mailboxes()
         self._outbox: SimpleQueue[pb.ForwardRequest | None] = SimpleQueue()
         self._channel = access.open(target, _OPTIONS + limits)
@@ -171,10 +175,11 @@ class Connection:
     def _give_up(self) -> CloudError:
         if self._established:
             return DeadlineExceeded(f"the cloud at {self._target} did not answer within the deadline")
-        # The network may be dropping packets, and TCP's next attempt seconds away.
         reason = CloudUnavailable(f"the cloud at {self._target} could not be reached within the deadline")
-        self._break(_again(reason))
-        self._channel.close()
+        # By its own age: others who wait for it may have more time than this caller had.
+        if time.monotonic() - self._began >= _OPENING_SECONDS:
+            self._break(_again(reason))
+            self._channel.close()
         return reason
 
     def _explain(self, error: Exception) -> CloudError:

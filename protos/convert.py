@@ -3,7 +3,7 @@
 from typing import cast
 
 from protos import splitwire_pb2 as pb
-from splitwire.errors import CorruptPayload
+from splitwire.errors import CorruptPayload, ShapeMismatch
 from splitwire.frame import Frame
 from splitwire.packing import Packing
 from splitwire.plan import BoundarySpec, SplitPlan
@@ -17,6 +17,9 @@ __all__ = [
     "trace_from_message",
     "trace_to_message",
 ]
+
+#: Rows, channels, height, width.
+_MOST_DIMENSIONS = 4
 
 
 def frame_to_message(frame: Frame, boundary: BoundarySpec) -> pb.Frame:
@@ -36,7 +39,10 @@ def frame_from_message(message: pb.Frame, boundary: BoundarySpec) -> Frame:
 
     Raises:
         CorruptPayload: the message names a packing that this version does not know.
+        ShapeMismatch: its shape has more dimensions than any boundary's; a million would take a second.
     """
+    if len(message.shape) > _MOST_DIMENSIONS:
+        raise ShapeMismatch(f"a frame has at most {_MOST_DIMENSIONS} dimensions, got {len(message.shape)}")
     try:
         packing = Packing(message.packing or Packing.CODED)
     except ValueError:

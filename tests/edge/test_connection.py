@@ -1,6 +1,9 @@
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -56,3 +59,58 @@ def test_a_closed_connection_describes_nothing() -> None:
         connection.close()
         with pytest.raises(CloudUnavailable):
             connection.describe(b"12345678", soon())
+
+
+@contextmanager
+def far_from(cloud: str) -> Iterator[tuple[str, threading.Event]]:
+    """An address whose connections lead to `cloud`, and what lets their bytes through."""
+    may_pass = threading.Event()
+    host, port = cloud.rsplit(":", 1)
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        may_pass.wait(PATIENCE)
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+
+    def accept() -> None:
+        near, _ = listener.accept()
+        with near, socket.create_connection((host, int(port))) as far:
+            back = threading.Thread(target=pump, args=(far, near))
+            back.start()
+            pump(near, far)
+            with suppress(OSError):
+                far.shutdown(socket.SHUT_RDWR)
+            back.join(PATIENCE)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        relay = threading.Thread(target=accept)
+        relay.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", may_pass
+        may_pass.set()
+        relay.join(PATIENCE)
+
+
+def test_a_hasty_caller_does_not_cut_off_those_who_have_time() -> None:
+    with (
+        scripted_cloud(lambda requests: map(echo, requests)) as cloud,
+        far_from(cloud.target) as (target, may_pass),
+        ThreadPoolExecutor(1) as caller,
+    ):
+        connection = Connection(target, DIGEST, max_message_bytes=4096)
+        patient = caller.submit(connection.exchange, pb.ForwardRequest(timeout_ms=1), soon())
+        with pytest.raises(CloudUnavailable, match="could not be reached within the deadline"):
+            connection.exchange(pb.ForwardRequest(timeout_ms=1), time.monotonic() + 0.05)
+        assert not connection.broken
+        may_pass.set()
+        patient.result(PATIENCE)
+        connection.close()
+
+
+def test_one_that_opens_for_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.connection._OPENING_SECONDS", 0.05)
+    with scripted_cloud(lambda requests: map(echo, requests)) as cloud, far_from(cloud.target) as (target, _):
+        connection = Connection(target, DIGEST, max_message_bytes=4096)
+        with pytest.raises(CloudUnavailable, match="could not be reached within the deadline"):
+            connection.exchange(pb.ForwardRequest(timeout_ms=1), time.monotonic() + 0.1)
+        assert connection.broken

@@ -11,7 +11,7 @@ from protos.convert import (
     trace_from_message,
     trace_to_message,
 )
-from splitwire.errors import CorruptPayload
+from splitwire.errors import CorruptPayload, ShapeMismatch
 from splitwire.frame import Frame
 from splitwire.packing import Packing
 from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
@@ -67,6 +67,13 @@ def test_an_unknown_packing_is_corrupt(packing: int) -> None:
     message = pb.Frame(shape=[1, 4], bits=8, payload=b"1234")
     message.packing = packing  # type: ignore[assignment]
     with pytest.raises(CorruptPayload, match=rf"packing {packing}, expected one of 1 \(DENSE\)"):
+        frame_from_message(message, _BOUNDARY)
+
+
+@pytest.mark.parametrize("dimensions", [5, 1_000_000])
+def test_more_dimensions_than_a_boundary_has_are_not_even_read(dimensions: int) -> None:
+    message = pb.Frame(shape=[1] * dimensions, bits=8, payload=b"1234")
+    with pytest.raises(ShapeMismatch, match=f"at most 4 dimensions, got {dimensions}"):
         frame_from_message(message, _BOUNDARY)
 
 
