@@ -102,7 +102,7 @@ CLOUD_UNAVAILABLE = Kind(503, "cloud-unavailable", "The cloud cannot be reached"
 CLOUD_BUSY = Kind(503, "cloud-busy", "Too many requests are waiting in the cloud")
 OTHER_BUNDLE = Kind(503, "bundle-mismatch", "The cloud serves another bundle")
 BUSY = Kind(503, "busy", "Too many requests are waiting")
-DEADLINE_EXCEEDED = Kind(504, "deadline-exceeded", "The cloud did not answer in time")
+DEADLINE_EXCEEDED = Kind(504, "deadline-exceeded", "There was no answer within the deadline")
 
 #: Whatever may go wrong with an image that is to be classified.
 OF_CLASSIFY = (

@@ -19,7 +19,15 @@ from splitwire.manifest import FORMAT_VERSION, MAX_MANIFEST_BYTES, FileDigest, M
 from splitwire.plan import BoundarySpec, SplitPlan
 from splitwire.preprocess import Preprocess
 
-__all__ = ["DIGEST_BYTES", "FORMAT_VERSION", "Bundle", "FileDigest", "Manifest", "save_bundle"]
+__all__ = [
+    "DIGEST_BYTES",
+    "FORMAT_VERSION",
+    "Bundle",
+    "FileDigest",
+    "Manifest",
+    "check_replaceable",
+    "save_bundle",
+]
 
 #: How much of the manifest's SHA-256 names a bundle on the wire.
 DIGEST_BYTES = 8
@@ -164,7 +172,7 @@ def _verify(folder: Path, name: str, expected: FileDigest) -> None:
     except (OSError, RuntimeError) as e:  # RuntimeError: links in a circle
         raise FileDigestMismatch(f"{name} cannot be read: {e}") from e
     if sha256 != expected.sha256:
-        raise FileDigestMismatch(f"{name} is not the file that the manifest names")
+        raise FileDigestMismatch(f"{name} is not the file that the manifest names: {folder} has another")
 
 
 def _read_verified(file: Path, expected: FileDigest) -> bytes:
@@ -173,7 +181,9 @@ def _read_verified(file: Path, expected: FileDigest) -> bytes:
     except OSError as e:
         raise FileDigestMismatch(f"{file.name} cannot be read: {e}") from e
     if _digest(data) != expected:
-        raise FileDigestMismatch(f"{file.name} is not the file that the manifest names")
+        raise FileDigestMismatch(
+            f"{file.name} is not the file that the manifest names: {file.parent} has another"
+        )
     return data
 
 
@@ -181,13 +191,22 @@ def _digest(data: bytes) -> FileDigest:
     return FileDigest(hashlib.sha256(data).hexdigest(), len(data))
 
 
-def _write_folder(target: Path, files: Mapping[str, bytes]) -> None:
+def check_replaceable(target: Path) -> None:
+    """Return if a bundle may be written to `target`: nothing is there, an empty folder, or a bundle.
+
+    Raises:
+        BundleError: something else is.
+    """
     if (
         target.exists()
         and not (target / _MANIFEST).is_file()
         and (not target.is_dir() or any(target.iterdir()))
     ):
         raise BundleError(f"{target} exists and is no bundle: not replacing it")
+
+
+def _write_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    check_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:

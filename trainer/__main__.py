@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from splitwire.errors import ConfigError, SplitwireError
-from trainer.config import default_run
+from trainer.config import CHECKPOINT, default_run
 from trainer.data import load
 from trainer.data_arguments import storage_from
 from trainer.imagenet import published_weights
@@ -36,28 +36,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in _COMMANDS:
         module, name = _COMMANDS[argv[0]]
-        return _guarded(lambda: getattr(import_module(module), name)(argv[1:]), f"trainer {argv[0]}", "")
+        return _guarded(lambda: getattr(import_module(module), name)(argv[1:]), f"trainer {argv[0]}", str)
     arguments = make_parser().parse_args(argv)
-    kept = (
-        "nothing was written" if arguments.epochs == 0 else "--resume continues after the last finished epoch"
-    )
-    return _guarded(lambda: _train(arguments), "trainer", f"; {kept}")
+    return _guarded(lambda: _train(arguments), "trainer", lambda: f"; {_kept(arguments)}")
 
 
-def _guarded(run: Callable[[], int], prog: str, if_interrupted: str) -> int:
+def _guarded(run: Callable[[], int], prog: str, kept: Callable[[], str]) -> int:
     try:
         return run()
     except SplitwireError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\n{prog}: interrupted{if_interrupted}", file=sys.stderr)
+        print(f"\n{prog}: interrupted{kept()}", file=sys.stderr)
         return 130
+
+
+def _kept(arguments: argparse.Namespace) -> str:
+    """Of a run that was interrupted."""
+    if arguments.epochs == 0:
+        return "nothing was written"
+    folder = arguments.out or default_run(config_from(arguments))
+    if (folder / CHECKPOINT).exists():
+        return "--resume continues after the last finished epoch"
+    return "no epoch was finished, so there is nothing to resume"
 
 
 def _train(arguments: argparse.Namespace) -> int:
     if arguments.threads is not None and arguments.threads < 1:
         raise ConfigError(f"threads must be at least 1, got {arguments.threads}")
+    if arguments.resume and arguments.overwrite:
+        raise ConfigError(
+            "--resume continues the run that is there, --overwrite starts anew: name one of them"
+        )
     keep_freed_memory()
     if arguments.epochs == 0:
         return _split(arguments)

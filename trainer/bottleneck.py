@@ -13,6 +13,8 @@ that a trained network can be given some.
 Source: Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1 (gamma = 0).
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -36,7 +38,7 @@ def bottleneck_shape(shape: tuple[int, ...], bottleneck: Bottleneck) -> tuple[in
     """What crosses, where the activation of one sample is `shape`: (C, H, W) or (C,).
 
     Raises:
-        ConfigError: a stride that does not divide the sides, or one for a vector.
+        ConfigError: a stride that does not divide the sides, or one for a vector; or it makes more numbers.
     """
     channels, stride = bottleneck.channels, bottleneck.stride
     if bottleneck.linear and len(shape) == 1:
@@ -45,7 +47,12 @@ def bottleneck_shape(shape: tuple[int, ...], bottleneck: Bottleneck) -> tuple[in
         raise ConfigError(f"blocks of a bottleneck are for maps (C, H, W), not for an activation of {shape}")
     if any(side % stride for side in shape[1:]) or (len(shape) == 1 and stride > 1):
         raise ConfigError(f"a bottleneck of stride {stride} does not fit an activation of {shape}")
-    return (channels, *(side // stride for side in shape[1:]))
+    reduced = (channels, *(side // stride for side in shape[1:]))
+    if math.prod(reduced) > math.prod(shape):
+        raise ConfigError(
+            f"a bottleneck of {channels} channels makes {reduced} of {shape}: that is no reduction"
+        )
+    return reduced
 
 
 def make_encoder(shape: tuple[int, ...], bottleneck: Bottleneck) -> nn.Module:

@@ -6,6 +6,7 @@ Imports no torch, which takes seconds: `--help` and mistakes should not wait for
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from splitwire.plan import FLOAT_BITS, LAYERS, BoundarySpec, SplitPlan
 from trainer.data.preprocessing import PreprocessOptions
 
 __all__ = [
+    "CHECKPOINT",
     "CHECKPOINT_MODES",
     "LAYER_RATES",
     "OPTIMIZERS",
@@ -39,6 +41,18 @@ LAYER_RATES = (1.0, 0.6, 0.4)
 #: Options that may change when a run is resumed. The rate's target is what the rest of a run is steered
 #: towards, and only its end shows whether it was well chosen.
 _INCIDENTAL = ("evaluate_every", "edge_device", "cloud_device", "channels_last", "rate_target")
+
+#: Options that are called otherwise than their fields.
+_OPTIONS = {
+    "plan_front": "edge-front",
+    "plan_back": "edge-back",
+    "learning_rate": "lr",
+    "matrix_learning_rate": "matrix-lr",
+    "layer_rates": "layer-lr",
+}
+
+#: In a run's folder.
+CHECKPOINT = "checkpoint.pt"
 
 #: Where a boundary's scales come from: a sample of the training images, or from there on gradients.
 RANGES = ("calibrated", "learned")
@@ -73,8 +87,7 @@ class Bottleneck:
         match = re.fullmatch(r"([0-9]+)(?:/([0-9]+)(?:/(?:(linear)|([0-9]+)(?:/([0-9]+))?))?)?", text)
         if match is None:
             raise ConfigError(
-                "a bottleneck is CHANNELS[/STRIDE[/DECODER BLOCKS[/ENCODER BLOCKS]]] or "
-                f"CHANNELS/STRIDE/linear, say 12/2, got {text!r}"
+                f"a bottleneck is CHANNELS[/STRIDE[/DECODER BLOCKS[/ENCODER BLOCKS]]], say 12/2, got {text!r}"
             )
         channels, stride, linear, blocks, more = match.groups()
         return cls(int(channels), int(stride or 1), linear is not None, int(blocks or 0), int(more or 0))
@@ -286,6 +299,17 @@ class TrainConfig:
         compared = (f for f in fields(self) if f.name not in _INCIDENTAL)
         return [f.name for f in compared if mine[f.name] != _stored(other, f)]
 
+    def explain(self, other: dict[str, Any]) -> str:
+        """These differences by option, with both values: what was stored, and what is so now."""
+        mine, different = json.loads(json.dumps(self.to_json())), self.differences(other)
+        found = (
+            change
+            for f in fields(self)
+            if f.name in different
+            for change in _changes(f.name, _stored(other, f), mine[f.name])
+        )
+        return ", ".join(found)
+
 
 def _stored(config: dict[str, Any], option: Field[Any]) -> Any:
     """What `config` says of `option`, or had to mean; the options of a boundary one by one."""
@@ -294,6 +318,24 @@ def _stored(config: dict[str, Any], option: Field[Any]) -> Any:
         default = asdict(option.default_factory())
         return default | value if isinstance(value, dict) else default if value is MISSING else value
     return option.default if value is MISSING else value
+
+
+def _changes(name: str, stored: Any, now: Any) -> Iterator[str]:
+    """Of a plan or a boundary, what differs in it."""
+    if name in ("plan", "uplink", "downlink") and isinstance(stored, dict):
+        for key, value in now.items():
+            if stored.get(key) != value:
+                yield from _changes(f"{name}_{key}", stored.get(key), value)
+    else:
+        option = _OPTIONS.get(name, name.replace("_", "-"))
+        yield f"--{option} {_shown(stored)} (now {_shown(now)})"
+
+
+def _shown(value: Any) -> str:
+    """As on the command line, where it would be there."""
+    if isinstance(value, dict) and "channels" in value:
+        return str(Bottleneck(**value))
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _require(holds: bool, name: str, expected: str, value: object) -> None:

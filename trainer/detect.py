@@ -8,13 +8,11 @@ from torch import Tensor
 
 from splitwire.errors import ConfigError, WeightsError
 from trainer.model import MobileNetV2, ModelSpec
-from trainer.weights import torchvision_name
+from trainer.weights import LAST_BLOCK, LAST_BLOCK_CHANNELS, torchvision_name
 
 __all__ = ["detect_spec"]
 
 _CLASSIFIER = "classifier.1.weight"
-_LAST_BLOCK = "features.17.conv.2.weight"  # (320 x width, ...): what is least rounded
-_LAST_BLOCK_BASE = 320
 
 #: That `ModelSpec` allows.
 _NARROWEST, _WIDEST = 0.1, 4.0
@@ -29,11 +27,11 @@ def detect_spec(path: Path, weights: Mapping[str, Tensor], input_size: int) -> M
     Raises:
         WeightsError: there is no such MobileNetV2.
     """
-    if _LAST_BLOCK not in weights or weights[_LAST_BLOCK].ndim != 4:
-        raise WeightsError(f"{path} is not a MobileNetV2: it has no convolution {_LAST_BLOCK}")
+    if LAST_BLOCK not in weights or weights[LAST_BLOCK].ndim != 4:
+        raise WeightsError(f"{path} is not a MobileNetV2: it has no convolution {LAST_BLOCK}")
     if _CLASSIFIER not in weights or weights[_CLASSIFIER].ndim != 2:
         raise WeightsError(f"{path} has no classifier: expected a matrix {_CLASSIFIER}")
-    channels, classes = len(weights[_LAST_BLOCK]), len(weights[_CLASSIFIER])
+    channels, classes = len(weights[LAST_BLOCK]), len(weights[_CLASSIFIER])
     for width in _widths(channels):
         try:
             spec = ModelSpec(classes, input_size, width, dropout=0.0)
@@ -50,7 +48,7 @@ def detect_spec(path: Path, weights: Mapping[str, Tensor], input_size: int) -> M
 def _widths(channels: int) -> Iterator[float]:
     """That round to so many channels of the last block, at 320 for width 1."""
     for grid in _GRIDS:
-        least, most = ((channels + d) / _LAST_BLOCK_BASE * grid for d in (-8, 8))
+        least, most = ((channels + d) / LAST_BLOCK_CHANNELS * grid for d in (-8, 8))
         widths = (step / grid for step in range(int(least), int(most) + 2))
         yield from (width for width in widths if _NARROWEST <= width <= _WIDEST)
 

@@ -5,6 +5,7 @@
 Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, equations 1 and 4.
 """
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
+from splitwire.bundle import Bundle
 from splitwire.errors import SplitwireError, WeightsError
 from splitwire.plan import SplitPlan
 from trainer.bundle_weights import layers_of, network_of_bundle
@@ -29,6 +31,8 @@ class Teacher:
 
     path: a run's checkpoint, torchvision's state dict, or a bundle.
 
+    digest: of its file, or of its bundle, in hexadecimal.
+
     Its memory layout is the images'. It sees each image as the student does, crop and flip included, so its
     answers cannot be kept from one epoch to the next.
 
@@ -38,6 +42,7 @@ class Teacher:
 
     def __init__(self, path: Path, *, num_classes: int, input_size: int, bf16: bool) -> None:
         self._model, spec = _network(path, input_size)
+        self.digest = _digest(path)
         if (spec.num_classes, spec.input_size) != (num_classes, input_size):
             raise WeightsError(
                 f"the teacher {path} tells {spec.num_classes} classes apart in images of {spec.input_size} "
@@ -59,6 +64,13 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Te
     """(N, classes) each -> the mean over images of T^2 KL, in nats."""
     student, expected = (log_softmax(x / temperature, dim=1) for x in (logits, teacher))
     return kl_div(student, expected, reduction="batchmean", log_target=True) * temperature**2
+
+
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        return Bundle.load(path).digest.hex()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _network(path: Path, input_size: int) -> tuple[nn.Module, ModelSpec]:

@@ -39,6 +39,9 @@ __all__ = ["RateModel", "worth_coding", "worth_predicting"]
 #: Symbols of one image: a coder takes up to a microsecond for each on either side.
 _MOST_CODED = 4096
 
+#: Of the tables of one boundary, some 4 bytes each in a manifest, which has at most 1 MiB.
+_MOST_NUMBERS = 120_000
+
 #: Weight of one batch in the tables: they follow the network within some twenty batches.
 _MOMENTUM = 0.05
 
@@ -150,7 +153,8 @@ class RateModel(nn.Module):
 
 def worth_coding(shape: tuple[int, ...], bits: int) -> bool:
     """Whether a bundle brings tables for symbols of `bits` bits, `shape` of one image: few, and narrow."""
-    return bits <= MAX_CODED_BITS and math.prod(shape) <= _MOST_CODED
+    numbers = shape[0] * context_count(len(shape)) << bits
+    return bits <= MAX_CODED_BITS and math.prod(shape) <= _MOST_CODED and numbers <= _MOST_NUMBERS
 
 
 def worth_predicting(shape: tuple[int, ...], bits: int) -> bool:

@@ -2,12 +2,13 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from splitwire.bundle import Bundle
-from splitwire.errors import CheckpointError
-from trainer.config import TrainConfig
+from splitwire.bundle import Bundle, check_replaceable
+from splitwire.errors import BundleError, CheckpointError, WeightsError
+from trainer.config import CHECKPOINT, TrainConfig
 from trainer.data.dataset import Dataset
 from trainer.distill import Teacher
 from trainer.evaluate import Evaluation
@@ -16,10 +17,13 @@ from trainer.network import SplitNetwork
 from trainer.outline import outline
 from trainer.pipeline import on_cpu
 from trainer.precision import bf16_warning
-from trainer.train import CHECKPOINT, Trainer
+from trainer.train import Trainer
 from trainer.weights import load_weights
 
 __all__ = ["run"]
+
+#: Of epochs in a manifest, some 250 bytes each; metrics.jsonl has all.
+_MOST_ROWS = 400
 
 
 def run(
@@ -44,9 +48,11 @@ def run(
     Raises:
         WeightsError: the teacher cannot be read, or the weights do not fit the model.
         CheckpointError: nothing to resume, or a run in `folder` that neither resume nor overwrite covers.
+        BundleError: at `bundle` is something else.
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    check_replaceable(bundle)  # before hours of training, not after
     if (folder / CHECKPOINT).exists() and not (resume or overwrite):
         raise CheckpointError(f"{folder} has a run already: --resume continues it, --overwrite starts anew")
     trainer = Trainer(config, dataset, folder, progress=progress, teacher=_teacher(teacher, config, dataset))
@@ -64,11 +70,18 @@ def run(
         trainer.network,
         labels=dataset.labels,
         preprocess=dataset.preprocess,
-        metrics=result.to_json() | {"curves": trainer.metrics, "training": config.to_json()},
+        metrics=result.to_json() | _history(trainer.metrics) | {"training": config.to_json()},
         name=f"{dataset.name}-front{config.plan.front}-back{config.plan.back}",
     )
     print(_summary(result, saved, trainer.network, folder))
     return saved
+
+
+def _history(rows: list[dict[str, Any]]) -> dict[str, object]:
+    """Of all epochs, those that a manifest has room for: evenly spread, the first and the last among them."""
+    kept = {round(i * (len(rows) - 1) / (_MOST_ROWS - 1)) for i in range(_MOST_ROWS)}
+    seconds = round(sum(float(row["seconds"]) for row in rows), 3)
+    return {"seconds": seconds, "curves": [row for i, row in enumerate(rows) if i in kept]}
 
 
 def _begin_with(weights: Path, trainer: Trainer, reset_classifier: bool) -> None:
@@ -90,8 +103,25 @@ def _begin_with(weights: Path, trainer: Trainer, reset_classifier: bool) -> None
 def _teacher(path: Path | None, config: TrainConfig, dataset: Dataset) -> Teacher | None:
     if path is None:
         return None
+    _check_labels(path, dataset)
     classes, size = len(dataset.labels), dataset.preprocess.size
     return Teacher(path, num_classes=classes, input_size=size, bf16=config.bf16)
+
+
+def _check_labels(teacher: Path, dataset: Dataset) -> None:
+    """Only a bundle says what its classes are called."""
+    if not teacher.is_dir():
+        return
+    try:
+        labels = Bundle.load(teacher).manifest.labels
+    except BundleError as error:
+        raise WeightsError(f"no teacher: {error}") from error
+    other = [(theirs, ours) for theirs, ours in zip(labels, dataset.labels, strict=False) if theirs != ours]
+    if other:
+        theirs, ours = other[0]
+        raise WeightsError(
+            f"the teacher {teacher} knows other classes: {theirs!r} where {dataset.name} has {ours!r}"
+        )
 
 
 def _summary(result: Evaluation, bundle: Bundle, network: SplitNetwork, folder: Path) -> str:

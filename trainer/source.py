@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from splitwire.bundle import Bundle
 from splitwire.errors import BundleError, ConfigError, WeightsError
 from splitwire.preprocess import Preprocess
+from trainer.bundle_weights import layers_of
 from trainer.data.preprocessing import PreprocessOptions, for_photos
 from trainer.detect import detect_spec
 from trainer.model import ModelSpec
@@ -29,7 +31,8 @@ def find_source(path: Path, preprocess: PreprocessOptions) -> Source:
     preprocess: what is to differ from the bundle's own, or else from ImageNet's.
 
     Raises:
-        WeightsError: it cannot be read, or is no MobileNetV2's.
+        WeightsError: it cannot be read, is no MobileNetV2's, or is a bundle whose network needs the
+            bottlenecks that it was trained with.
         ConfigError: preprocessing that cannot be, or that a bundle's network was not made for.
     """
     if path.is_dir():
@@ -47,8 +50,15 @@ def _of_bundle(path: Path, preprocess: PreprocessOptions) -> Source:
     try:
         manifest = Bundle.load(path).manifest
         spec = ModelSpec(**{k: v for k, v in manifest.model.items() if k != "architecture"})
-    except (BundleError, ConfigError, TypeError) as error:
+        learned = _learned_bottlenecks(manifest.metrics.get("training", {}))
+    except (BundleError, ConfigError, TypeError, AttributeError) as error:
         raise WeightsError(f"cannot read weights from the bundle {path}: {error}") from error
+    if learned:
+        raise WeightsError(
+            f"the network of {path} was trained with bottlenecks, and answers at random without them, so it "
+            "cannot be split anew without training; one starts from it with "
+            f"--weights {path} {' '.join(learned)}"
+        )
     fitted = preprocess.over(manifest.preprocess)
     resized = replace(spec, input_size=fitted.size)
     if resized.small != spec.small:
@@ -57,3 +67,9 @@ def _of_bundle(path: Path, preprocess: PreprocessOptions) -> Source:
             f"and would have others at {fitted.size}"
         )
     return Source(resized, fitted, manifest.labels)
+
+
+def _learned_bottlenecks(training: Any) -> list[str]:
+    """As options. A linear one was fitted to a network that does without."""
+    found = ((link, layers_of(training.get(link, {})).bottleneck) for link in ("uplink", "downlink"))
+    return [f"--{link}-bottleneck {it}" for link, it in found if it is not None and not it.linear]

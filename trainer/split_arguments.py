@@ -55,9 +55,10 @@ def request_from(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
         ConfigError: something is absent, out of range, or means nothing without training.
     """
     given = _given(arguments, parser)
-    wrong = sorted(given - _SHARED - _OWN)
+    wrong = given - _SHARED - _OWN
     if wrong:
-        raise ConfigError(f"without training, --epochs 0, these mean nothing: {_options(wrong)}")
+        names = sorted(action.option_strings[-1] for action in parser._actions if action.dest in wrong)
+        raise ConfigError(f"without training, --epochs 0, these mean nothing: {', '.join(names)}")
     for name, what in (("weights", "what to split"), ("calibrate", "a folder of images")):
         if name not in given:
             raise ConfigError(f"--epochs 0 needs --{name}, {what}")

@@ -26,7 +26,7 @@ from trainer.atomic import write_atomically
 from trainer.batches import epoch_seed, step_seed, steps_per_epoch, training_batches
 from trainer.calibrate import Calibration
 from trainer.checkpoint import load_checkpoint, save_checkpoint
-from trainer.config import TrainConfig
+from trainer.config import CHECKPOINT, TrainConfig
 from trainer.curves import draw_curves
 from trainer.data.dataset import Dataset
 from trainer.distill import Teacher, distillation_loss
@@ -40,8 +40,6 @@ from trainer.pipeline import build_pipeline
 from trainer.schedule import scheduled, stage, stale
 
 __all__ = ["Trainer"]
-
-CHECKPOINT = "checkpoint.pt"
 
 #: Bytes that a rate weight of 1 holds to be as bad as a loss of 1.
 _RATE_UNIT = 1000
@@ -62,8 +60,8 @@ class Trainer:
     """One run in one folder: checkpoint.pt, metrics.jsonl and curves.png appear and are renewed there.
 
     Raises:
-        ConfigError: the data set has fewer training images than a batch; a teacher without its weight in
-            the loss, or the other way round.
+        ConfigError: the data set has fewer training images than a batch, or smaller ones than the cutout;
+            a teacher without its weight in the loss, or the other way round.
     """
 
     def __init__(
@@ -81,8 +79,12 @@ class Trainer:
             raise ConfigError(
                 f"batch-size {config.batch_size} is more than the {len(dataset.train)} training images"
             )
+        if config.cutout >= dataset.preprocess.size:
+            raise ConfigError(
+                f"cutout must be less than the images' {dataset.preprocess.size} pixels, got {config.cutout}"
+            )
         self.config, self.dataset, self.folder, self.progress = config, dataset, folder, progress
-        self.teacher = teacher
+        self.teacher, self._fingerprint = teacher, dataset.fingerprint()
         torch.manual_seed(config.seed)
         spec = ModelSpec(len(dataset.labels), dataset.preprocess.size, config.width, config.dropout)
         self.model = MobileNetV2(spec)
@@ -140,14 +142,18 @@ class Trainer:
         """Continues from the folder's checkpoint.
 
         Raises:
-            CheckpointError: absent, unreadable, or of a run with other options.
+            CheckpointError: absent, unreadable, or of a run with other options, images or teacher.
         """
         path = self.folder / CHECKPOINT
         state = load_checkpoint(path)
         try:
-            different = self.config.differences(json.loads(state["config"]))
+            different = self.config.explain(json.loads(state["config"]))
             if different:
-                raise CheckpointError(f"{path} was made with other options: {', '.join(different)}")
+                raise CheckpointError(f"{path} was made with other options: {different}")
+            stored = json.loads(state.get("origin", "{}"))
+            strange = [what for what, digest in self._origin().items() if stored.get(what, digest) != digest]
+            if strange:
+                raise CheckpointError(f"{path} was made with {' and '.join(strange)}")
             metrics = [json.loads(row) for row in state["metrics"]]
             self.network.configure(*stage(self.config, len(metrics) - 1))  # what the rate's tables are of
             self.network.load_state_dict(state["network"])
@@ -157,6 +163,11 @@ class Trainer:
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"{path} is not a checkpoint of this network: {error}") from error
         self._publish()
+
+    def _origin(self) -> dict[str, str | None]:
+        """Digests of what the configuration only names, by what it is called where they differ."""
+        teacher = None if self.teacher is None else self.teacher.digest
+        return {"other images": self._fingerprint, "another teacher": teacher}
 
     def _enter(self, epoch: int) -> None:
         """Sets the boundaries to the epoch's stage, and their scales to the activations that cross now."""
@@ -256,6 +267,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "rate_weight": self.rate_weight,
             "metrics": [json.dumps(row) for row in self.metrics],
+            "origin": json.dumps(self._origin()),
         }
         save_checkpoint(self.folder / CHECKPOINT, state)
         self._publish(draw=result is not None)  # an epoch on a GPU may take no longer than a picture

@@ -26,9 +26,23 @@ from trainer.checkpoint import load_checkpoint
 from trainer.model import MobileNetV2
 from trainer.network import SplitNetwork
 
-__all__ = ["WeightsReport", "is_weight", "load_weights", "read_weights", "torchvision_name"]
+__all__ = [
+    "LAST_BLOCK",
+    "LAST_BLOCK_CHANNELS",
+    "WeightsReport",
+    "is_weight",
+    "load_weights",
+    "read_weights",
+    "torchvision_name",
+]
 
 _CLASSIFIER = "classifier."
+
+#: (320 x width, ...): what is least rounded.
+LAST_BLOCK, LAST_BLOCK_CHANNELS = "features.17.conv.2.weight", 320
+
+#: Of entries that do not fit.
+_MOST_NAMED = 12
 
 #: Where SplitNetwork keeps the encoder and the decoder of each link's bottleneck.
 _BOTTLENECKS = {
@@ -68,8 +82,8 @@ def load_weights(
     network: whose bottlenecks are taken as well, from a checkpoint or bundle that has some of the same size.
 
     Raises:
-        WeightsError: the file cannot be read, or an entry is missing, unexpected or does not fit; all such
-            entries are named, and the model is as before.
+        WeightsError: the file cannot be read, is of another width, or an entry is missing, unexpected or does
+            not fit: the first of them are named. The model is as before.
     """
     ours = {torchvision_name(name): tensor for name, tensor in model.state_dict().items()}
     found = _of_bundle(path, images) if path.is_dir() else read_weights(path)
@@ -80,6 +94,7 @@ def load_weights(
     else:
         wanted = ours
         _check_classes(path, wanted, theirs)
+    _check_width(path, wanted, theirs)
     _check_entries(path, wanted, theirs)
     with torch.no_grad():
         for name, tensor in theirs.items():
@@ -181,6 +196,16 @@ def _check_classes(path: Path, wanted: Mapping[str, Tensor], theirs: Mapping[str
         )
 
 
+def _check_width(path: Path, wanted: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    """What does not fit then is nearly everything."""
+    ours, found = len(wanted[LAST_BLOCK]), theirs.get(LAST_BLOCK)
+    if found is not None and found.ndim == 4 and len(found) != ours:
+        raise WeightsError(
+            f"{path} is of another width: its last block has {len(found)} channels, the model's {ours}; "
+            f"--width {len(found) / LAST_BLOCK_CHANNELS:.3g} has about as many"
+        )
+
+
 def _check_entries(path: Path, wanted: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
     missing = [name for name in wanted if name not in theirs and not name.endswith(_OPTIONAL)]
     unexpected = [name for name in theirs if name not in wanted]
@@ -190,6 +215,8 @@ def _check_entries(path: Path, wanted: Mapping[str, Tensor], theirs: Mapping[str
         *(f"unexpected: {name}" for name in unexpected),
         *filter(None, (_misfit(*pair) for pair in pairs)),
     ]
+    if len(problems) > _MOST_NAMED:
+        problems[_MOST_NAMED:] = [f"and {len(problems) - _MOST_NAMED} more"]
     if problems:
         raise WeightsError("\n  ".join([f"{path} does not fit the model:", *problems]))
 

@@ -87,7 +87,7 @@ def test_resumes_to_the_same(tmp_path: Path) -> None:
 def test_a_checkpoint_of_other_options_is_refused(tmp_path: Path) -> None:
     dataset, path = make_dataset(), tmp_path / "run.pt"
     next(Study(config(), dataset, path).run())
-    with pytest.raises(CheckpointError, match="other options: width"):
+    with pytest.raises(CheckpointError, match="other options: --width"):
         Study(config(width=0.2), dataset, path)
 
 

@@ -100,6 +100,17 @@ def test_differences_are_named() -> None:
     assert set(make_config().differences({})) >= {"plan", "epochs", "width"}
 
 
+def test_differences_are_explained_as_options() -> None:
+    stored = make_config(learning_rate=0.05, uplink=BoundaryOptions(bottleneck=Bottleneck(24, 2, blocks=2)))
+    now = make_config(plan=SplitPlan(4, 1), learning_rate=0.04, uplink=BoundaryOptions(bits=5), cutout=8)
+    assert now.explain(json.loads(json.dumps(stored.to_json()))) == (
+        "--edge-front 3 (now 4), --lr 0.05 (now 0.04), --uplink-bits 32 (now 5), "
+        "--uplink-bottleneck 24/2/2 (now none), --cutout 0 (now 8)"
+    )
+    assert now.explain(json.loads(json.dumps(now.to_json()))) == ""
+    assert "--edge-front" in now.explain({}) or "--plan" in now.explain({})
+
+
 def test_where_a_run_is_computed_does_not_make_it_another() -> None:
     stored = json.loads(json.dumps(make_config().to_json()))
     assert make_config(evaluate_every=5, edge_device="cuda", cloud_device="cuda:1").differences(stored) == []

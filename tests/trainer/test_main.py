@@ -102,6 +102,13 @@ def test_help_and_mistakes_do_not_wait_for_torch() -> None:
         ((*SPLIT, "--freeze", "3"), "--freeze needs --weights"),
         ((*SPLIT, "--weights", "net.pth", "--freeze", "20"), "freeze must be from 0 to 19, got 20"),
         ((*SPLIT, "--epochs", "0", "--freeze", "3"), "these mean nothing: --freeze"),
+        ((*SPLIT, "--epochs", "0", "--lr", "0.1"), "these mean nothing: --lr"),
+        (
+            (*SPLIT, "--resume", "--overwrite"),
+            "--resume continues the run that is there, --overwrite starts anew",
+        ),
+        ((*SPLIT, "--cutout", "32"), "cutout must be less than the images' 32 pixels, got 32"),
+        ((*SPLIT, "--uplink-bottleneck", "999"), "that is no reduction"),
         ((*SPLIT, "--batch-size", "0"), "batch-size must be at least 1, got 0"),
         ((*SPLIT, "--batch-size", "30"), "batch-size must be a multiple of chunks (4), got 30"),
         ((*SPLIT, "--batch-size", "4096"), "batch-size 4096 is more than the 1437 training images"),
@@ -220,7 +227,7 @@ def test_photos_of_ones_own(photos: Path, tmp_path: Path, capsys: pytest.Capture
     assert main([*arguments, "--out", str(out)]) == 2
     assert "--resume continues it, --overwrite starts anew" in capsys.readouterr().err
     assert main([*arguments, "--out", str(out), "--resume", "--seed", "7"]) == 2
-    assert "was made with other options: seed" in capsys.readouterr().err
+    assert "was made with other options: --seed" in capsys.readouterr().err
     assert main([*arguments, "--out", str(out), "--resume"]) == 0
     assert "resumed after epoch 1 of 1" in capsys.readouterr().out
 
@@ -248,6 +255,11 @@ def test_interrupted(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(trainer.run, "run", interrupt)
+    assert main([*SPLIT, "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == (
+        "\ntrainer: interrupted; no epoch was finished, so there is nothing to resume\n"
+    )
+    (tmp_path / "checkpoint.pt").touch()
     assert main([*SPLIT, "--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err == (
         "\ntrainer: interrupted; --resume continues after the last finished epoch\n"

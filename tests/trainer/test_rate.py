@@ -10,7 +10,7 @@ from splitwire.predictor import Predictor
 from splitwire.rans import encode_symbols
 from splitwire.tables import SymbolTables, contexts
 from tests.kernel.test_tables import alike, smooth_maps
-from trainer.rate import RateModel
+from trainer.rate import RateModel, worth_coding
 
 
 def observe(model: RateModel, symbols: torch.Tensor) -> None:
@@ -158,3 +158,18 @@ def test_slopes_are_those_of_the_context() -> None:
 def test_never_seen_is_dear_and_finite() -> None:
     model = fitted(torch.zeros(4, 1, dtype=torch.uint8), times=3000)
     assert model.costs()[0, 0].tolist() == pytest.approx([0.0, 14.0, 14.0, 14.0], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("shape", "bits", "worth"),
+    [
+        ((24, 8, 8), 4, True),
+        ((1280,), 5, True),
+        ((256, 4, 4), 5, True),
+        ((1024, 2, 2), 5, False),  # more than a manifest has room for
+        ((24, 16, 16), 4, False),
+        ((24, 8, 8), 6, False),
+    ],
+)
+def test_tables_are_for_few_and_narrow_symbols(shape: tuple[int, ...], bits: int, worth: bool) -> None:
+    assert worth_coding(shape, bits) is worth

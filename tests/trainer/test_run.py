@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import torch
 
 import trainer.train
 from splitwire.bundle import Bundle
-from splitwire.errors import CheckpointError, WeightsError
+from splitwire.errors import BundleError, CheckpointError, WeightsError
 from splitwire.plan import SplitPlan
 from tests.trainer.networks import make_config, make_dataset, make_model
 from trainer.config import BoundaryOptions
-from trainer.run import run
+from trainer.run import _history, run
 from trainer.weights import torchvision_name
 
 DATASET = make_dataset(test=40)
@@ -155,3 +156,38 @@ def test_a_bundle_elsewhere(tmp_path: Path) -> None:
     assert bundle.path == (tmp_path / "models" / "tints").resolve()
     assert not (tmp_path / "run" / "bundle").exists()
     assert np.isfinite(bundle.manifest.metrics["loss"])
+
+
+def test_where_no_bundle_may_be_written_nothing_is_trained(tmp_path: Path) -> None:
+    file = tmp_path / "taken"
+    file.write_text("mine")
+    with pytest.raises(BundleError, match=f"{file} exists and is no bundle: not replacing it"):
+        go(tmp_path / "run", bundle=file)
+    assert file.read_text() == "mine"
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_a_teacher_that_knows_other_classes_is_none(made: Bundle, tmp_path: Path) -> None:
+    labels = DATASET.labels
+    strangers = replace(DATASET, labels=(labels[0], "another", *labels[2:]))
+    config = make_config(epochs=1, distill_weight=0.5)
+    with pytest.raises(
+        WeightsError, match=f"{made.path} knows other classes: '{labels[1]}' where tints has 'another'"
+    ):
+        run(config, strangers, folder=tmp_path, bundle=tmp_path / "bundle", teacher=made.path, progress=False)
+    go(tmp_path, config={"distill_weight": 0.5}, teacher=made.path)
+
+
+def test_a_teacher_that_is_no_bundle_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no teacher: no bundle at"):
+        go(tmp_path, config={"distill_weight": 0.5}, teacher=tmp_path)
+
+
+@pytest.mark.parametrize(("epochs", "kept"), [(1, 1), (2, 2), (400, 400), (401, 400), (5000, 400)])
+def test_a_manifest_has_room_for_any_number_of_epochs(epochs: int, kept: int) -> None:
+    rows = [{"epoch": i + 1, "seconds": 0.5} for i in range(epochs)]
+    history = _history(rows)
+    curves = history["curves"]
+    assert isinstance(curves, list)
+    assert (len(curves), curves[0], curves[-1]) == (kept, rows[0], rows[-1])
+    assert history["seconds"] == epochs / 2

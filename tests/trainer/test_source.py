@@ -1,3 +1,5 @@
+import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import safetensors.torch
 from splitwire.errors import ConfigError, WeightsError
 from splitwire.preprocess import Preprocess
 from tests.trainer.networks import CLASSES, SIZE, make_dataset, make_model, make_network
+from trainer.config import Bottleneck
 from trainer.data.preprocessing import PreprocessOptions, for_photos
 from trainer.export import export_bundle
 from trainer.source import find_source
@@ -19,18 +22,22 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "net.safetensors"
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
+def save(folder: Path, **training: object) -> Path:
     dataset = make_dataset()
     export_bundle(
-        tmp_path / "bundle",
+        folder,
         make_network(width=0.2),
         labels=dataset.labels,
         preprocess=dataset.preprocess,
-        metrics={},
+        metrics={"training": training} if training else {},
         name="a name",
     )
-    return tmp_path / "bundle"
+    return folder
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return save(tmp_path / "bundle")
 
 
 def test_a_file_says_width_and_classes(weights: Path) -> None:
@@ -70,3 +77,23 @@ def test_what_is_no_source(tmp_path: Path) -> None:
         find_source(tmp_path, PreprocessOptions())
     with pytest.raises(WeightsError, match="cannot read weights"):
         find_source(tmp_path / "absent.pth", PreprocessOptions())
+
+
+def test_a_network_that_needs_its_bottlenecks_cannot_do_without(tmp_path: Path) -> None:
+    up, down = asdict(Bottleneck(24, 2, blocks=2)), asdict(Bottleneck(12, 2, linear=True))
+    path = save(tmp_path / "learned", uplink={"bottleneck": up}, downlink={"bottleneck": down})
+    with pytest.raises(WeightsError, match=f"--weights {re.escape(str(path))} --uplink-bottleneck 24/2/2$"):
+        find_source(path, PreprocessOptions())
+
+
+def test_a_fitted_bottleneck_can_be_left_out(tmp_path: Path) -> None:
+    down = {"bottleneck": asdict(Bottleneck(12, 2, linear=True))}
+    assert find_source(save(tmp_path / "fitted", uplink={}, downlink=down), PreprocessOptions()).labels
+
+
+@pytest.mark.parametrize(
+    "uplink", [{"bottleneck": {"channels": 0}}, {"bottleneck": 7}, None, {"bottleneck": {"x": 1}}]
+)
+def test_options_that_make_no_sense_are_no_bundle_of_ours(tmp_path: Path, uplink: object) -> None:
+    with pytest.raises(WeightsError, match="cannot read weights from the bundle"):
+        find_source(save(tmp_path / "odd", uplink=uplink), PreprocessOptions())

@@ -16,7 +16,7 @@ MEASURED = {
     "uplink_bytes_p95": 120.0,
     "downlink_bytes": 30.0,
     "downlink_bytes_p95": 40.0,
-    "curves": [{"seconds": 1.5}, {"seconds": 2.0}],
+    "seconds": 3.5,
 }
 
 

@@ -10,17 +10,30 @@ import torch
 import trainer.train
 from splitwire.errors import CheckpointError, ConfigError
 from splitwire.plan import SplitPlan
-from tests.trainer.networks import make_config, make_dataset, same_bits, tensors
+from tests.trainer.networks import (
+    CLASSES,
+    SIZE,
+    make_config,
+    make_dataset,
+    make_model,
+    same_bits,
+    tensors,
+)
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import BoundaryOptions
+from trainer.data.dataset import Dataset
+from trainer.distill import Teacher
 from trainer.evaluate import Evaluation
 from trainer.train import Trainer
+from trainer.weights import torchvision_name
 
 DATASET = make_dataset()
 
 
-def make(folder: Path, **changes: Any) -> Trainer:
-    return Trainer(make_config(**changes), DATASET, folder, progress=False)
+def make(
+    folder: Path, *, dataset: Dataset = DATASET, teacher: Teacher | None = None, **changes: Any
+) -> Trainer:
+    return Trainer(make_config(**changes), dataset, folder, progress=False, teacher=teacher)
 
 
 @pytest.fixture(scope="module")
@@ -253,15 +266,42 @@ def test_statistics_are_the_weights_own_at_every_evaluation(finished: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"seed": 5}, "seed"),
-        ({"plan": SplitPlan(4, 1), "learning_rate": 0.01}, "plan, learning_rate"),
-        ({"uplink": BoundaryOptions(keep=0.5, bits=5)}, "uplink"),
+        ({"seed": 5}, r"--seed \d+ \(now 5\)"),
+        (
+            {"plan": SplitPlan(4, 1), "learning_rate": 0.01},
+            r"--edge-front 3 \(now 4\), --lr [0-9.]+ \(now 0.01\)",
+        ),
+        ({"uplink": BoundaryOptions(keep=0.5, bits=5)}, r"--uplink-[a-z]+ .* \(now .*\)"),
     ],
 )
 def test_resuming_with_other_options_names_them(finished: Path, changes: dict[str, Any], named: str) -> None:
     other = make(finished, epochs=1, **changes)
     with pytest.raises(CheckpointError, match=f"was made with other options: {named}$"):
         other.resume()
+
+
+def test_resuming_with_other_images_says_so(finished: Path) -> None:
+    other = make(finished, dataset=make_dataset(seed=5), epochs=1)
+    with pytest.raises(CheckpointError, match=r"was made with other images$"):
+        other.resume()
+
+
+def test_resuming_with_another_teacher_says_so(tmp_path: Path) -> None:
+    files = []
+    for seed in (1, 2):
+        files.append(tmp_path / f"{seed}.pth")
+        state = {torchvision_name(name): t for name, t in make_model(seed=seed).state_dict().items()}
+        torch.save(state, files[-1])
+
+    def with_teacher(file: Path) -> Trainer:
+        teacher = Teacher(file, num_classes=CLASSES, input_size=SIZE, bf16=False)
+        return make(tmp_path / "run", epochs=1, distill_weight=0.5, teacher=teacher)
+
+    with_teacher(files[0]).run()
+    with pytest.raises(CheckpointError, match=r"was made with another teacher$"):
+        with_teacher(files[1]).resume()
+    files[0].rename(tmp_path / "moved.pth")
+    with_teacher(tmp_path / "moved.pth").resume()
 
 
 def test_nothing_to_resume(tmp_path: Path) -> None:
@@ -296,7 +336,7 @@ def test_a_checkpoint_of_something_else(finished: Path, changes: dict[str, Any])
 
 def test_a_data_set_with_other_classes(finished: Path) -> None:
     other = replace(DATASET, labels=(*DATASET.labels, "one more"))
-    with pytest.raises(CheckpointError, match=r"(?s)is not a checkpoint of this network: .*size mismatch"):
+    with pytest.raises(CheckpointError, match="was made with other images"):
         Trainer(make_config(epochs=1), other, finished, progress=False).resume()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from splitwire.errors import SplitwireError
+from trainer.config import CHECKPOINT
 from trainer.sweep.cell import Cell
 from trainer.sweep.children import Task, log_tail, run_tasks
 from trainer.sweep.folder import begin_cell, locked, refuse_strangers
@@ -12,9 +13,6 @@ from trainer.sweep.grid import Grid
 from trainer.sweep.results import BUNDLE, Result, read_result, write_results
 
 __all__ = ["Show", "Trainings", "run_grid"]
-
-#: Of a training that was begun; named here since its own module imports torch.
-_CHECKPOINT = "checkpoint.pt"
 
 #: What is made of the folder and of what is finished there, at least one: pictures, a table.
 Show = Callable[[Path, Sequence[Result]], None]
@@ -86,7 +84,7 @@ class Trainings:
             # Of options given twice argparse takes the last.
             where = ("--out", str(folder), "--bundle", str(folder / BUNDLE))
             how = ("--threads", str(self.grid.threads), "--quiet")
-            resume = ("--resume",) if (folder / _CHECKPOINT).exists() else ()
+            resume = ("--resume",) if (folder / CHECKPOINT).exists() else ()
             print(f"{'resumed' if resume else 'started'}  {cell}", flush=True)
             command = (sys.executable, "-m", "trainer.sweep.leash", *cell.arguments, *where, *how, *resume)
             yield Task(cell.name, command, folder / "train.log")
