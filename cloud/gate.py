@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 import grpc
 from grpc_health.v1 import health
@@ -43,7 +44,7 @@ class Gate(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(self._refuse)
 
     async def _refuse(self, _: object, context: _Context) -> None:
-        self._refusals.note(context.peer().rpartition(":")[0], REFUSAL)
+        self._refusals.note(unquote(context.peer().rpartition(":")[0]), REFUSAL)
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, REFUSAL)
 
 

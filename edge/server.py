@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -227,8 +228,14 @@ def _listen(address: Address) -> socket.socket:
         family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((address.host, address.port), family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as e:
-        raise ConfigError(f"cannot listen on {address}: {getattr(e, 'strerror', None) or e}") from None
+        raise ConfigError(f"cannot listen on {address}: {_reason(e)}") from None
     # Accepted connections inherit it. An answer's headers and body are two writes, and without it the
     # second waits for the client's delayed acknowledgement of the first: 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """In the system's words: Python's name the address once more."""
+    number = getattr(error, "errno", None) or 0
+    return os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import socket
 import threading
@@ -12,7 +13,7 @@ from edge.names import CloudName
 from edge.server import _listen, make_pipeline
 from splitwire.address import Address
 from splitwire.bundle import Bundle
-from splitwire.errors import GraphError
+from splitwire.errors import ConfigError, GraphError
 
 
 def test_answers_do_not_wait_for_the_clients_acknowledgements() -> None:
@@ -41,3 +42,16 @@ def test_a_bundle_that_cannot_be_served_leaves_nobody_who_resolves_names(
     for thread in set(threading.enumerate()) - before:
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_a_taken_port_is_named_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address("127.0.0.1", taken.getsockname()[1])
+        with pytest.raises(ConfigError, match=f"^cannot listen on {address}: Address already in use$"):
+            _listen(address)
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a..b"])
+def test_a_host_that_nobody_knows_is_named(host: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^cannot listen on {re.escape(host)}:1: \w+"):
+        _listen(Address(host, 1))
