@@ -36,6 +36,9 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_timeout_ms", 2_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
+    # An attempt to connect ends after this, and the next connection sends its first packet: TCP repeats one
+    # that was lost after one second, then two, then four. Three round trips of a satellite's link are less.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
     # --cloud means that address, whatever proxy the environment speaks of.
     ("grpc.enable_http_proxy", 0),
     # Requests are repeated where it is known to be safe, in client.py.

@@ -26,9 +26,11 @@ _TIMEOUTS_IN_A_ROW = 2
 #: Nothing is held against a cloud that a request gave less: a client may ask for the impossible.
 _FAIR_SECONDS = 0.25
 
-#: A probe and the pause before it take less than 2 s, which is how soon a return is to be noticed.
-_PROBE_SECONDS = 1.0
-_PAUSE_SECONDS = (0.2, 0.8)
+#: Through the longest link that is of use. One that vanished ends it sooner, with the attempt to connect
+#: (connection.py): its packets after 0 and 1 s, and the next one's after 2 s and the pause, notice a return
+#: within 2 s.
+_PROBE_SECONDS = 4.0
+_PAUSE_SECONDS = (0.2, 0.6)
 
 _log = logging.getLogger(__name__)
 

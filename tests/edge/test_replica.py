@@ -99,6 +99,17 @@ def test_opens_at_once_and_closes_when_a_probe_succeeds(client: Fickle, error: C
     replica.close()
 
 
+def test_a_probe_has_time_for_a_satellites_link(client: Fickle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a round trip takes 0.6 s, connecting and asking take three of them: a second was too little."""
+    given: list[float] = []
+    monkeypatch.setattr(client, "check", lambda deadline: given.append(deadline - time.monotonic()))
+    replica = Replica(client)
+    fail(replica, client, CloudUnavailable("gone"))
+    wait_until_closed(replica)
+    assert min(given) > 3 * 0.6
+    replica.close()
+
+
 def test_opens_at_the_second_timeout_in_a_row(client: Fickle) -> None:
     replica = Replica(client)
     late = DeadlineExceeded("late")
