@@ -241,6 +241,24 @@ class Trainer:
             self.rate_weight *= math.exp(_RATE_GAIN * max(-1.0, min(1.0, excess)))
 
     def _finish_epoch(self, epoch: int, seconds: float, totals: _Totals, result: Evaluation | None) -> None:
+        self.metrics.append(self._row(epoch, seconds, totals, result))
+        save_checkpoint(self.folder / CHECKPOINT, self._state())
+        self._publish(draw=result is not None)  # an epoch on a GPU may take no longer than a picture
+        print(_line(self.metrics[-1], self.config.epochs), flush=True)
+
+    def _state(self) -> dict[str, Any]:
+        """All that a run needs to continue."""
+        return {
+            "config": json.dumps(self.config.to_json()),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rate_weight": self.rate_weight,
+            "metrics": [json.dumps(row) for row in self.metrics],
+            "origin": json.dumps(self._origin()),
+        }
+
+    def _row(self, epoch: int, seconds: float, totals: _Totals, result: Evaluation | None) -> dict[str, Any]:
+        """What is shown and kept of an epoch. result: None where it was not evaluated."""
         row = {
             "epoch": epoch + 1,
             "seconds": round(seconds, 3),
@@ -260,18 +278,7 @@ class Trainer:
         if totals.estimated_bits > 0:
             row["estimated_bytes"] = totals.estimated_bits / 8 / totals.images
             row["rate_weight"] = self.rate_weight
-        self.metrics.append(row)
-        state = {
-            "config": json.dumps(self.config.to_json()),
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "rate_weight": self.rate_weight,
-            "metrics": [json.dumps(row) for row in self.metrics],
-            "origin": json.dumps(self._origin()),
-        }
-        save_checkpoint(self.folder / CHECKPOINT, state)
-        self._publish(draw=result is not None)  # an epoch on a GPU may take no longer than a picture
-        print(_line(row, self.config.epochs), flush=True)
+        return row
 
     def _stage_row(self) -> dict[str, float]:
         """With which boundaries the epoch was trained and evaluated."""
