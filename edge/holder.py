@@ -137,6 +137,6 @@ def _greet(pipeline: Pipeline) -> None:
     except BundleMismatch as error:
         if not pipeline.falls_back:
             raise ReloadRefused(f"without a local route nobody could answer: {error}") from None
-        _log.warning("%s: until it does not, the edge answers by itself", error)
+        _log.warning("%s: the edge answers by itself until the cloud has this one", error)
     except CloudError as error:
         _log.warning("the cloud was not reached while reloading: %s", error)
