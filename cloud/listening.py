@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from splitwire.address import Address
+from splitwire.address import Address, reason
 from splitwire.errors import ConfigError
 
 __all__ = ["check_free"]
@@ -17,14 +17,13 @@ def check_free(address: Address) -> None:
     """
     try:
         candidates = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as unknown:  # UnicodeError: no name that could be looked up
-        reason = getattr(unknown, "strerror", None) or unknown
-        raise ConfigError(f"cannot listen on {address}: {reason}") from None
+    except (OSError, UnicodeError) as unknown:
+        raise ConfigError(f"cannot listen on {address}: {reason(unknown)}") from None
     failures = [error for family, *_, name in candidates if (error := _bind_error(family, name))]
     # `localhost` is ::1 too, which a machine without IPv6 does not have: gRPC does without it.
     grave = [error for error in failures if error.errno != errno.EADDRNOTAVAIL]
     if grave or len(failures) == len(candidates):
-        raise ConfigError(f"cannot listen on {address}: {(grave or failures)[0].strerror}")
+        raise ConfigError(f"cannot listen on {address}: {reason((grave or failures)[0])}")
 
 
 def _bind_error(family: socket.AddressFamily, name: tuple[object, ...]) -> OSError | None:

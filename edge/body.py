@@ -79,12 +79,9 @@ async def _read_multipart(request: Request, max_bytes: int, arrival: Arrival) ->
 
 def _check_charset(content_type: str) -> None:
     """As the parser reads it."""
-    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8")
-    if charset.decode("latin-1").lower() not in _CHARSETS:
-        raise Problem(
-            BAD_MULTIPART,
-            f"expected a charset of {', '.join(_CHARSETS)}, got {charset.decode('latin-1')[:40]!r}",
-        )
+    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8").decode("latin-1").lower()
+    if charset not in _CHARSETS:
+        raise Problem(BAD_MULTIPART, f"expected a charset of {', '.join(_CHARSETS)}, got {charset[:40]!r}")
 
 
 async def _image_of(form: FormData, max_bytes: int) -> bytes:

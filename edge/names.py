@@ -3,7 +3,7 @@
 import socket
 from dataclasses import dataclass
 
-from splitwire.address import Address
+from splitwire.address import Address, reason
 from splitwire.errors import CloudUnavailable
 
 __all__ = ["CloudName", "parse_cloud"]
@@ -38,8 +38,7 @@ class CloudName:
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
             )
         except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise CloudUnavailable(f"{self} does not resolve: {reason}") from None
+            raise CloudUnavailable(f"{self} does not resolve: {reason(error)}") from None
         return tuple(dict.fromkeys(Address(str(name[0]), self.port) for *_, name in found))
 
     def __str__(self) -> str:

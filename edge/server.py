@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import ssl
@@ -26,7 +25,7 @@ from edge.replicas import Replicas
 from edge.retry_budget import RetryBudget
 from edge.spans import EdgeSpans
 from splitwire import compiled
-from splitwire.address import Address
+from splitwire.address import Address, reason
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
 from splitwire.logs import announce
@@ -228,14 +227,8 @@ def _listen(address: Address) -> socket.socket:
         family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((address.host, address.port), family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as e:
-        raise ConfigError(f"cannot listen on {address}: {_reason(e)}") from None
+        raise ConfigError(f"cannot listen on {address}: {reason(e)}") from None
     # Accepted connections inherit it. An answer's headers and body are two writes, and without it the
     # second waits for the client's delayed acknowledgement of the first: 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
-
-
-def _reason(error: OSError | UnicodeError) -> str:
-    """In the system's words: Python's name the address once more."""
-    number = getattr(error, "errno", None) or 0
-    return os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)

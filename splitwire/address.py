@@ -1,11 +1,12 @@
 """HOST:PORT, as every program's options give it."""
 
 import ipaddress
+import os
 from dataclasses import dataclass
 
 from splitwire.errors import ConfigError
 
-__all__ = ["Address"]
+__all__ = ["Address", "reason"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,12 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def reason(error: OSError | UnicodeError) -> str:
+    """Why an address cannot be used, in the system's words: Python's may name the address once more.
+
+    UnicodeError: it is no name that could be looked up.
+    """
+    number = getattr(error, "errno", None) or 0  # of a name that nobody knows it is negative
+    return os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)

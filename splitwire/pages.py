@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import TypeAlias
 
-from splitwire.address import Address
+from splitwire.address import Address, reason
 from splitwire.errors import ConfigError
 
 __all__ = ["Page", "Pages", "say"]
@@ -112,4 +112,4 @@ def _listen(address: Address, makers: Makers) -> _Server:
         family, _, _, _, name = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
         return _Server(family, (str(name[0]), int(name[1])), makers)
     except (OSError, UnicodeError) as e:
-        raise ConfigError(f"cannot listen on {address}: {getattr(e, 'strerror', None) or e}") from None
+        raise ConfigError(f"cannot listen on {address}: {reason(e)}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from splitwire.errors import ConfigError, SplitwireError
-from trainer.config import CHECKPOINT, default_run
+from trainer.config import CHECKPOINT, TrainConfig, default_run
 from trainer.data import load
 from trainer.data_arguments import storage_from
 from trainer.imagenet import published_weights
@@ -36,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in _COMMANDS:
         module, name = _COMMANDS[argv[0]]
-        return _guarded(lambda: getattr(import_module(module), name)(argv[1:]), f"trainer {argv[0]}", str)
+        return _guarded(
+            lambda: getattr(import_module(module), name)(argv[1:]), f"trainer {argv[0]}", lambda: ""
+        )
     arguments = make_parser().parse_args(argv)
     return _guarded(lambda: _train(arguments), "trainer", lambda: f"; {_kept(arguments)}")
 
@@ -56,10 +58,15 @@ def _kept(arguments: argparse.Namespace) -> str:
     """Of a run that was interrupted."""
     if arguments.epochs == 0:
         return "nothing was written"
-    folder = arguments.out or default_run(config_from(arguments))
-    if (folder / CHECKPOINT).exists():
+    if (_folder(arguments, config_from(arguments)) / CHECKPOINT).exists():
         return "--resume continues after the last finished epoch"
     return "no epoch was finished, so there is nothing to resume"
+
+
+def _folder(arguments: argparse.Namespace, config: TrainConfig) -> Path:
+    """Of the run."""
+    folder: Path = arguments.out or default_run(config)
+    return folder
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -76,7 +83,7 @@ def _train(arguments: argparse.Namespace) -> int:
     config = config_from(arguments)
     if arguments.dataset == "digits":
         print("data set: the embedded handwritten digits; name another with --dataset cifar10 or folder")
-    folder = arguments.out or default_run(config)
+    folder = _folder(arguments, config)
     dataset = load(
         arguments.dataset,
         root=arguments.data,

@@ -26,6 +26,7 @@ __all__ = [
     "BoundaryOptions",
     "Recipe",
     "TrainConfig",
+    "change",
     "default_run",
 ]
 
@@ -290,25 +291,14 @@ class TrainConfig:
         return asdict(self)
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """The fields in which a stored configuration (of `to_json`) differs from this one.
+        """The options in which a stored configuration (of `to_json`) differs from this one, as by `change`.
 
         One that is not stored is of before the option existed, and had what is now its default. Where a run
         is computed, and how often it is looked at, does not make it another.
         """
         mine = json.loads(json.dumps(self.to_json()))  # which knows no tuples
         compared = (f for f in fields(self) if f.name not in _INCIDENTAL)
-        return [f.name for f in compared if mine[f.name] != _stored(other, f)]
-
-    def explain(self, other: dict[str, Any]) -> str:
-        """These differences by option, with both values: what was stored, and what is so now."""
-        mine, different = json.loads(json.dumps(self.to_json())), self.differences(other)
-        found = (
-            change
-            for f in fields(self)
-            if f.name in different
-            for change in _changes(f.name, _stored(other, f), mine[f.name])
-        )
-        return ", ".join(found)
+        return [text for f in compared for text in _changes(f.name, _stored(other, f), mine[f.name])]
 
 
 def _stored(config: dict[str, Any], option: Field[Any]) -> Any:
@@ -317,24 +307,33 @@ def _stored(config: dict[str, Any], option: Field[Any]) -> Any:
     if option.default_factory is not MISSING:
         default = asdict(option.default_factory())
         return default | value if isinstance(value, dict) else default if value is MISSING else value
-    return option.default if value is MISSING else value
+    value = option.default if value is MISSING else value
+    return None if value is MISSING else value
 
 
 def _changes(name: str, stored: Any, now: Any) -> Iterator[str]:
     """Of a plan or a boundary, what differs in it."""
-    if name in ("plan", "uplink", "downlink") and isinstance(stored, dict):
+    if stored == now:
+        return
+    if name in ("plan", "uplink", "downlink"):
+        before = stored if isinstance(stored, dict) else {}
         for key, value in now.items():
-            if stored.get(key) != value:
-                yield from _changes(f"{name}_{key}", stored.get(key), value)
+            yield from _changes(f"{name}_{key}", before.get(key), value)
     else:
-        option = _OPTIONS.get(name, name.replace("_", "-"))
-        yield f"--{option} {_shown(stored)} (now {_shown(now)})"
+        yield change(_OPTIONS.get(name, name.replace("_", "-")), stored, now)
+
+
+def change(option: str, stored: Any, now: Any) -> str:
+    """ "--lr 0.05 (now 0.1)": what was stored, and what is so now."""
+    return f"--{option} {_shown(stored)} (now {_shown(now)})"
 
 
 def _shown(value: Any) -> str:
     """As on the command line, where it would be there."""
     if isinstance(value, dict) and "channels" in value:
         return str(Bottleneck(**value))
+    if isinstance(value, list):
+        return " ".join(map(_shown, value))
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -29,9 +29,8 @@ __all__ = ["Teacher", "distillation_loss"]
 class Teacher:
     """A trained network, whose boundaries neither prune nor quantize, in evaluation mode.
 
-    path: a run's checkpoint, torchvision's state dict, or a bundle.
-
-    digest: of its file, or of its bundle, in hexadecimal.
+    path: a run's checkpoint, torchvision's state dict, or a bundle. labels: of the student's classes, in
+    order; what the teacher's are called only a bundle tells. digest: of its file or bundle, in hexadecimal.
 
     Its memory layout is the images'. It sees each image as the student does, crop and flip included, so its
     answers cannot be kept from one epoch to the next.
@@ -40,14 +39,19 @@ class Teacher:
         WeightsError: none of these, or one for other classes or images.
     """
 
-    def __init__(self, path: Path, *, num_classes: int, input_size: int, bf16: bool) -> None:
+    def __init__(self, path: Path, *, labels: tuple[str, ...], input_size: int, bf16: bool) -> None:
         self._model, spec = _network(path, input_size)
-        self.digest = _digest(path)
-        if (spec.num_classes, spec.input_size) != (num_classes, input_size):
+        if (spec.num_classes, spec.input_size) != (len(labels), input_size):
             raise WeightsError(
                 f"the teacher {path} tells {spec.num_classes} classes apart in images of {spec.input_size} "
-                f"pixels; the student has {num_classes} and {input_size}"
+                f"pixels; the student has {len(labels)} and {input_size}"
             )
+        known, self.digest = _labels_and_digest(path)
+        for theirs, ours in zip(known or labels, labels, strict=True):
+            if theirs != ours:
+                raise WeightsError(
+                    f"the teacher {path} knows other classes: {theirs!r} where the student has {ours!r}"
+                )
         self._model.eval()
         self._bf16 = bf16
 
@@ -66,11 +70,12 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Te
     return kl_div(student, expected, reduction="batchmean", log_target=True) * temperature**2
 
 
-def _digest(path: Path) -> str:
+def _labels_and_digest(path: Path) -> tuple[tuple[str, ...] | None, str]:
     if path.is_dir():
-        return Bundle.load(path).digest.hex()
+        bundle = Bundle.load(path)
+        return bundle.manifest.labels, bundle.digest.hex()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return None, hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _network(path: Path, input_size: int) -> tuple[nn.Module, ModelSpec]:

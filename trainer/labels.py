@@ -70,6 +70,7 @@ def place_labels(
     places = [*((label.x, label.y) for label in labels), *besides]
     points = [axes.transData.transform(place) / unit for place in places]
     taken = [Bbox.from_extents(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER) for x, y in points]
+    # Of an annotation, its words without its line.
     taken += [Bbox(Text.get_window_extent(text).get_points() / unit) for text in axes.texts]
     frame = Bbox(axes.bbox.get_points() / unit)
     for label, (x, y) in zip(labels, points, strict=False):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from splitwire.bundle import Bundle, check_replaceable
-from splitwire.errors import BundleError, CheckpointError, WeightsError
+from splitwire.errors import CheckpointError
 from trainer.config import CHECKPOINT, TrainConfig
 from trainer.data.dataset import Dataset
 from trainer.distill import Teacher
@@ -103,25 +103,7 @@ def _begin_with(weights: Path, trainer: Trainer, reset_classifier: bool) -> None
 def _teacher(path: Path | None, config: TrainConfig, dataset: Dataset) -> Teacher | None:
     if path is None:
         return None
-    _check_labels(path, dataset)
-    classes, size = len(dataset.labels), dataset.preprocess.size
-    return Teacher(path, num_classes=classes, input_size=size, bf16=config.bf16)
-
-
-def _check_labels(teacher: Path, dataset: Dataset) -> None:
-    """Only a bundle says what its classes are called."""
-    if not teacher.is_dir():
-        return
-    try:
-        labels = Bundle.load(teacher).manifest.labels
-    except BundleError as error:
-        raise WeightsError(f"no teacher: {error}") from error
-    other = [(theirs, ours) for theirs, ours in zip(labels, dataset.labels, strict=False) if theirs != ours]
-    if other:
-        theirs, ours = other[0]
-        raise WeightsError(
-            f"the teacher {teacher} knows other classes: {theirs!r} where {dataset.name} has {ours!r}"
-        )
+    return Teacher(path, labels=dataset.labels, input_size=dataset.preprocess.size, bf16=config.bf16)
 
 
 def _summary(result: Evaluation, bundle: Bundle, network: SplitNetwork, folder: Path) -> str:

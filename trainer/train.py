@@ -147,13 +147,13 @@ class Trainer:
         path = self.folder / CHECKPOINT
         state = load_checkpoint(path)
         try:
-            different = self.config.explain(json.loads(state["config"]))
+            different = self.config.differences(json.loads(state["config"]))
             if different:
-                raise CheckpointError(f"{path} was made with other options: {different}")
-            stored = json.loads(state.get("origin", "{}"))
-            strange = [what for what, digest in self._origin().items() if stored.get(what, digest) != digest]
-            if strange:
-                raise CheckpointError(f"{path} was made with {' and '.join(strange)}")
+                raise CheckpointError(f"{path} was made with other options: {', '.join(different)}")
+            origin, stored = self._origin(), json.loads(state.get("origin", "{}"))
+            for name, what in (("images", "other images"), ("teacher", "another teacher")):
+                if stored.get(name, origin[name]) != origin[name]:
+                    raise CheckpointError(f"{path} was made with {what}")
             metrics = [json.loads(row) for row in state["metrics"]]
             self.network.configure(*stage(self.config, len(metrics) - 1))  # what the rate's tables are of
             self.network.load_state_dict(state["network"])
@@ -165,9 +165,9 @@ class Trainer:
         self._publish()
 
     def _origin(self) -> dict[str, str | None]:
-        """Digests of what the configuration only names, by what it is called where they differ."""
+        """Digests of what the configuration only names."""
         teacher = None if self.teacher is None else self.teacher.digest
-        return {"other images": self._fingerprint, "another teacher": teacher}
+        return {"images": self._fingerprint, "teacher": teacher}
 
     def _enter(self, epoch: int) -> None:
         """Sets the boundaries to the epoch's stage, and their scales to the activations that cross now."""

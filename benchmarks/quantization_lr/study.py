@@ -155,8 +155,8 @@ class Study:
     def _resume(self) -> None:
         state: dict[str, Any] = load_checkpoint(self._path)
         try:
-            if different := self._config.explain(json.loads(state["config"])):
-                raise CheckpointError(f"{self._path} was made with other options: {different}")
+            if different := self._config.differences(json.loads(state["config"])):
+                raise CheckpointError(f"{self._path} was made with other options: {', '.join(different)}")
             self._network.load_state_dict(state["network"])
             self._optimizer.load_state_dict(state["optimizer"])
             self._epochs = [Epoch(**row) for row in json.loads(state["epochs"])]

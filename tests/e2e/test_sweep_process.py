@@ -69,7 +69,7 @@ def test_a_finished_sweep_is_shown_and_not_trained_again(whole: Path, options: t
 def test_another_grid_is_refused(whole: Path, options: tuple[str, ...]) -> None:
     done = sweep(AXES, *options, "--epochs", "5", "--out", whole)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{CELLS[0]} was made with other options: epochs" in done.stderr
+    assert f"{CELLS[0]} was made with other options: --epochs " in done.stderr
     assert "Traceback" not in done.stderr
 
 

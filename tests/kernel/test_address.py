@@ -1,10 +1,13 @@
 import contextlib
+import errno
+import os
+import socket
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitwire.address import Address
+from splitwire.address import Address, reason
 from splitwire.errors import ConfigError
 
 
@@ -48,3 +51,19 @@ def test_loopback_is_reached_from_this_machine_alone(host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.7", "[::]", "cloud.example", "localhost.example"])
 def test_what_is_not_surely_loopback_is_not(host: str) -> None:
     assert not Address.parse(f"{host}:1").is_loopback
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.EADDRINUSE, "in use (while binding on ('127.0.0.1', 8000))"),
+            os.strerror(errno.EADDRINUSE),
+        ),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (UnicodeError("label empty or too long"), "label empty or too long"),
+        (OSError("nothing but this"), "nothing but this"),
+    ],
+)
+def test_a_reason_is_the_systems(error: OSError | UnicodeError, said: str) -> None:
+    assert reason(error) == said

@@ -96,33 +96,42 @@ def test_a_stored_configuration_is_the_same() -> None:
 def test_differences_are_named() -> None:
     stored = json.loads(json.dumps(make_config().to_json()))
     other = make_config(plan=SplitPlan(4, 1), uplink=BoundaryOptions(keep=0.5, bits=5), learning_rate=0.04)
-    assert other.differences(stored) == ["plan", "learning_rate", "uplink"]
-    assert set(make_config().differences({})) >= {"plan", "epochs", "width"}
+    assert other.differences(stored) == [
+        "--edge-front 3 (now 4)",
+        "--lr 0.05 (now 0.04)",
+        "--uplink-bits 4 (now 5)",
+    ]
+    found = set(make_config().differences({}))
+    assert found >= {"--edge-front none (now 3)", "--epochs none (now 3)", "--width none (now 0.1)"}
 
 
-def test_differences_are_explained_as_options() -> None:
-    stored = make_config(learning_rate=0.05, uplink=BoundaryOptions(bottleneck=Bottleneck(24, 2, blocks=2)))
-    now = make_config(plan=SplitPlan(4, 1), learning_rate=0.04, uplink=BoundaryOptions(bits=5), cutout=8)
-    assert now.explain(json.loads(json.dumps(stored.to_json()))) == (
-        "--edge-front 3 (now 4), --lr 0.05 (now 0.04), --uplink-bits 32 (now 5), "
-        "--uplink-bottleneck 24/2/2 (now none), --cutout 0 (now 8)"
-    )
-    assert now.explain(json.loads(json.dumps(now.to_json()))) == ""
-    assert "--edge-front" in now.explain({}) or "--plan" in now.explain({})
+def test_values_are_named_as_on_the_command_line() -> None:
+    stored = make_config(uplink=BoundaryOptions(bottleneck=Bottleneck(24, 2, blocks=2)))
+    now = make_config(uplink=BoundaryOptions(bits=5), layer_rates=(1.0, 0.6, 0.4), cutout=8)
+    assert sorted(now.differences(json.loads(json.dumps(stored.to_json())))) == [
+        "--cutout 0 (now 8)",
+        "--layer-lr none (now 1 0.6 0.4)",
+        "--uplink-bits 32 (now 5)",
+        "--uplink-bottleneck 24/2/2 (now none)",
+    ]
 
 
 def test_where_a_run_is_computed_does_not_make_it_another() -> None:
     stored = json.loads(json.dumps(make_config().to_json()))
     assert make_config(evaluate_every=5, edge_device="cuda", cloud_device="cuda:1").differences(stored) == []
-    assert make_config(rate_weight=0.1, rate_target=250.0).differences(stored) == ["rate_weight"]
+    assert make_config(rate_weight=0.1, rate_target=250.0).differences(stored) == [
+        "--rate-weight 0 (now 0.1)"
+    ]
 
 
 def test_an_option_that_did_not_exist_had_its_default() -> None:
     stored = json.loads(json.dumps(make_config().to_json()))
     del stored["optimizer"], stored["uplink"], stored["freeze"]
-    assert make_config().differences(stored) == ["uplink"]
-    assert make_config(optimizer="muon", uplink=BoundaryOptions()).differences(stored) == ["optimizer"]
-    assert make_config(freeze=1, uplink=BoundaryOptions()).differences(stored) == ["freeze"]
+    assert make_config().differences(stored) == ["--uplink-keep 1 (now 0.5)", "--uplink-bits 32 (now 4)"]
+    assert make_config(optimizer="muon", uplink=BoundaryOptions()).differences(stored) == [
+        "--optimizer sgd (now muon)"
+    ]
+    assert make_config(freeze=1, uplink=BoundaryOptions()).differences(stored) == ["--freeze 0 (now 1)"]
 
 
 def test_an_option_of_a_boundary_that_did_not_exist_had_its_default() -> None:
@@ -131,7 +140,7 @@ def test_an_option_of_a_boundary_that_did_not_exist_had_its_default() -> None:
         del stored["uplink"][name]
     assert make_config().differences(stored) == []
     uplink = replace(make_config().uplink, ranges="learned")
-    assert make_config(uplink=uplink).differences(stored) == ["uplink"]
+    assert make_config(uplink=uplink).differences(stored) == ["--uplink-ranges calibrated (now learned)"]
 
 
 @pytest.mark.parametrize(

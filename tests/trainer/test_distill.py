@@ -36,7 +36,7 @@ def write_teacher(folder: Path, *, width: float = 0.1) -> Path:
 
 
 def load(path: Path, *, classes: int = CLASSES) -> Teacher:
-    return Teacher(path, num_classes=classes, input_size=SIZE, bf16=False)
+    return Teacher(path, labels=tuple(f"class {i}" for i in range(classes)), input_size=SIZE, bf16=False)
 
 
 @pytest.mark.parametrize("width", [0.1, 0.35])

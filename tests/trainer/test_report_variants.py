@@ -41,7 +41,8 @@ def test_layer_wise_rates_and_one(words: tuple[str, ...], rates: tuple[float, ..
     layered, one = configs(variants)
     assert [variant.name for variant in variants] == ["layer-wise", "one-rate"]
     assert (layered.layer_rates, one.layer_rates) == (rates, None)
-    assert layered.differences(one.to_json()) == ["layer_rates"]
+    [difference] = layered.differences(one.to_json())
+    assert difference == f"--layer-lr none (now {' '.join(f'{rate:g}' for rate in rates)})"
 
 
 def test_one_rate_is_not_compared_with_itself() -> None:
@@ -59,7 +60,7 @@ def test_from_scratch_nothing_is_left_of_the_weights(file: str) -> None:
 def test_from_scratch_at_a_rate_of_its_own(file: str) -> None:
     tuned, scratch = configs(split("scratch", "--weights", file, "--lr", "0.005", rate=0.1))
     assert (tuned.learning_rate, scratch.learning_rate) == (0.005, 0.1)
-    assert tuned.differences(scratch.to_json()) == ["learning_rate"]
+    assert tuned.differences(scratch.to_json()) == ["--lr 0.1 (now 0.005)"]
 
 
 def test_with_a_teacher_and_without(file: str) -> None:

@@ -172,14 +172,14 @@ def test_a_teacher_that_knows_other_classes_is_none(made: Bundle, tmp_path: Path
     strangers = replace(DATASET, labels=(labels[0], "another", *labels[2:]))
     config = make_config(epochs=1, distill_weight=0.5)
     with pytest.raises(
-        WeightsError, match=f"{made.path} knows other classes: '{labels[1]}' where tints has 'another'"
+        WeightsError, match=f"{made.path} knows other classes: '{labels[1]}' where the student has 'another'"
     ):
         run(config, strangers, folder=tmp_path, bundle=tmp_path / "bundle", teacher=made.path, progress=False)
     go(tmp_path, config={"distill_weight": 0.5}, teacher=made.path)
 
 
 def test_a_teacher_that_is_no_bundle_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="no teacher: no bundle at"):
+    with pytest.raises(WeightsError, match=r"no teacher: .* no bundle at"):
         go(tmp_path, config={"distill_weight": 0.5}, teacher=tmp_path)
 
 

@@ -26,7 +26,11 @@ def test_a_cell_of_another_grid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "names"), [({"epochs": 4}, "epochs"), ({"width": 0.2, "dropout": 0.0}, "width, dropout")]
+    ("changes", "names"),
+    [
+        ({"epochs": 4}, r"--epochs 3 \(now 4\)"),
+        ({"width": 0.2, "dropout": 0.0}, r"--width 0.1 \(now 0.2\), --dropout 0.2 \(now 0\)"),
+    ],
 )
 def test_a_cell_with_other_options(tmp_path: Path, changes: dict[str, Any], names: str) -> None:
     begin_cell(tmp_path, make_cell())

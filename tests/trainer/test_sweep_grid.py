@@ -59,7 +59,7 @@ def test_threads_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_weights_and_photos_are_part_of_what_a_cell_is() -> None:
     made = grid("--weights default a.pth -- --edge-front 3 --edge-back 1")
     assert made.cells[0].config == made.cells[1].config
-    assert made.cells[0].differences(made.cells[1].to_json()) == ["weights"]
+    assert made.cells[0].differences(made.cells[1].to_json()) == ["--weights a.pth (now none)"]
     assert len(grid("--data a b -- --edge-front 3 --edge-back 1 --dataset folder").cells) == 2
     with pytest.raises(ConfigError, match="same training"):
         grid("--data a b -- --edge-front 3 --edge-back 1 --dataset cifar10")

@@ -49,7 +49,7 @@ def test_a_cell_without_a_bundle_is_not_finished(tmp_path: Path) -> None:
 def test_the_bundle_of_another_training(tmp_path: Path, tiny_bundle: Bundle) -> None:
     other = make_cell(epochs=9).config.to_json()
     put(tmp_path, make_cell(), tiny_bundle, MEASURED | {"training": other})
-    with pytest.raises(CheckpointError, match="was made with other options: epochs"):
+    with pytest.raises(CheckpointError, match=r"was made with other options: --epochs 9 \(now 3\)"):
         read_result(tmp_path, make_cell())
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, change
 
 __all__ = ["Cell", "Value", "describe"]
 
@@ -43,7 +43,8 @@ class Cell:
         Raises:
             KeyError, TypeError, AttributeError: it is no cell.
         """
-        sources = [name for name, value in self.sources.items() if stored["sources"].get(name) != value]
+        then = stored["sources"]
+        sources = [change(n, then.get(n), now) for n, now in self.sources.items() if then.get(n) != now]
         return self.config.differences(stored["config"]) + sources
 
     def __str__(self) -> str:
