@@ -21,12 +21,14 @@ from cloud.metrics import CloudMetrics, pages_of
 from cloud.observer import Observer
 from cloud.servicer import Servicer
 from cloud.spans import CloudSpans
+from protos.probing import bdp_probe
 from protos.service import SERVICE
 from protos.splitwire_pb2_grpc import add_SplitInferenceServicer_to_server
 from splitwire import compiled
 from splitwire.address import Address
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
+from splitwire.frame import max_payload_bytes
 from splitwire.logs import announce
 from splitwire.pages import Pages
 from splitwire.spans import Recorder
@@ -72,8 +74,10 @@ class CloudServer:
         """
         transport, gates = config.credentials.transport(), config.credentials.gates()
         bundles = _load(config)
-        message_bytes = max(max_request_bytes(one.manifest.uplink, config.max_rows) for one in bundles)
-        options = _options(message_bytes, config.max_connections)
+        uplinks = [one.manifest.uplink for one in bundles]
+        message_bytes = max(max_request_bytes(uplink, config.max_rows) for uplink in uplinks)
+        probe = bdp_probe(max(max_payload_bytes(uplink, 1) for uplink in uplinks))
+        options = [probe, *_options(message_bytes, config.max_connections)]
         check_free(config.listen)
         metrics = CloudMetrics()
         holder = _make_holder(config, bundles, message_bytes, metrics)

@@ -24,9 +24,6 @@ _T = TypeVar("_T")
 #: gRPC's length-prefix before every message: one byte of flags, four of length.
 _MESSAGE_PREFIX = 5
 
-#: What a message may hold beside its payload: shape, trace, timings, or an error's text.
-_ENVELOPE_BYTES = 16 << 10
-
 
 @dataclass(frozen=True, slots=True)
 class CloudTimings:
@@ -76,8 +73,7 @@ class CloudClient:
         self._digest = digest
         self._uplink = uplink
         self._downlink = downlink
-        largest = max(max_payload_bytes(boundary, 1) for boundary in (uplink, downlink))
-        self._max_message_bytes = largest + _ENVELOPE_BYTES
+        self._max_payload_bytes = max(max_payload_bytes(boundary, 1) for boundary in (uplink, downlink))
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._closed = False
@@ -148,7 +144,7 @@ class CloudClient:
             if self._closed:
                 raise CloudUnavailable(f"the cloud at {self.target} is not asked any more")
             self._connection = Connection(
-                self.target, self._digest, max_message_bytes=self._max_message_bytes, access=self._access
+                self.target, self._digest, max_payload_bytes=self._max_payload_bytes, access=self._access
             )
             return self._connection, True
 

@@ -22,6 +22,7 @@ from edge.access import PLAIN, CloudAccess
 from edge.mailboxes import Mailboxes
 from protos import splitwire_pb2 as pb
 from protos.digest import stream_metadata
+from protos.probing import bdp_probe
 from protos.service import FORWARD_STREAM
 from protos.splitwire_pb2_grpc import SplitInferenceStub
 from splitwire.errors import CloudError, CloudRefused, CloudUnavailable, DeadlineExceeded
@@ -45,6 +46,9 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.enable_retries", 0),
 )
 
+#: What a message may hold beside its payload: shape, trace, timings, or an error's text.
+_ENVELOPE_BYTES = 16 << 10
+
 #: A connection that is not there by then may never be: the network may be dropping packets, and TCP's next
 #: attempt seconds away.
 _OPENING_SECONDS = 1.0
@@ -60,15 +64,17 @@ class Connection:
     """Sends requests over one long-lived stream, and hands each reply to the caller with its id.
 
     target: HOST:PORT. digest: of the bundle that all its requests are for, so that none has to say so.
-    max_message_bytes: most bytes of one message, either way. access: how it is reached.
+    max_payload_bytes: most bytes of one frame's payload, either way. access: how it is reached.
     """
 
     def __init__(
-        self, target: str, digest: bytes, *, max_message_bytes: int, access: CloudAccess = PLAIN
+        self, target: str, digest: bytes, *, max_payload_bytes: int, access: CloudAccess = PLAIN
     ) -> None:
+        max_message_bytes = max_payload_bytes + _ENVELOPE_BYTES
         limits = (
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
+            bdp_probe(max_payload_bytes),
         )
         self._target = target
         self._lock = threading.Lock()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.processes import Service
 from protos import splitwire_pb2 as pb
 from protos.convert import frame_to_message
+from protos.probing import bdp_probe
 from protos.service import FORWARD_STREAM
 from splitwire.bundle import Bundle
 from splitwire.engine import Engine
@@ -23,8 +24,10 @@ from splitwire.frame import decode, encode
 __all__ = ["Rate", "cloud_rate", "codec_ms", "graph_rate", "make_requests", "make_symbols"]
 
 
+_Options: TypeAlias = tuple[tuple[str, int], ...]
+
 #: Each client is an edge of its own: one connection each.
-_OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
+_OPTIONS: _Options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
 
 #: Before anything counts: connections are opened, batches form.
 _WARM_UP_SECONDS = 0.3
@@ -65,7 +68,8 @@ def cloud_rate(cloud: Service, requests: Sequence[bytes], *, clients: int, secon
     used = cloud.processor_seconds()
     counts_from = time.perf_counter() + _WARM_UP_SECONDS
     ends = counts_from + seconds
-    replies = asyncio.run(_run(cloud.address, requests, clients, ends))
+    options = (*_OPTIONS, bdp_probe(max(map(len, requests))))
+    replies = asyncio.run(_run(cloud.address, requests, clients, ends, options))
     used = cloud.processor_seconds() - used
     counted = [reply.latency for reply in replies if counts_from <= reply.at < ends]
     return Rate(len(counted) / seconds, statistics.median(counted) * 1000, used * 1000 / len(replies))
@@ -114,15 +118,21 @@ class _Reply:
     latency: float
 
 
-async def _run(address: str, requests: Sequence[bytes], clients: int, ends: float) -> list[_Reply]:
-    found = await asyncio.gather(*(_client(address, requests, number, ends) for number in range(clients)))
+async def _run(
+    address: str, requests: Sequence[bytes], clients: int, ends: float, options: _Options
+) -> list[_Reply]:
+    found = await asyncio.gather(
+        *(_client(address, requests, number, ends, options) for number in range(clients))
+    )
     return [reply for replies in found for reply in replies]
 
 
-async def _client(address: str, requests: Sequence[bytes], first: int, ends: float) -> list[_Reply]:
+async def _client(
+    address: str, requests: Sequence[bytes], first: int, ends: float, options: _Options
+) -> list[_Reply]:
     """Every reply until `ends`, and the one after."""
     replies: list[_Reply] = []
-    async with grpc.aio.insecure_channel(address, _OPTIONS) as channel:
+    async with grpc.aio.insecure_channel(address, options) as channel:
         stream: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(FORWARD_STREAM)()
         sent = time.perf_counter()
         while sent < ends:

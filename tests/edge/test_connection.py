@@ -24,7 +24,7 @@ def soon() -> float:
 def test_a_retired_connection_answers_what_it_took_and_takes_no_more() -> None:
     script = Paused()
     with scripted_cloud(script) as cloud, ThreadPoolExecutor(1) as caller:
-        connection = Connection(cloud.target, DIGEST, max_message_bytes=4096)
+        connection = Connection(cloud.target, DIGEST, max_payload_bytes=4096)
         answer = caller.submit(connection.exchange, pb.ForwardRequest(timeout_ms=1), soon())
         assert script.asked.wait(PATIENCE)
         connection.retire()
@@ -44,7 +44,7 @@ def test_a_request_that_was_given_up_is_not_sent() -> None:
             yield echo(request)
 
     with scripted_cloud(script) as cloud:
-        connection = Connection(cloud.target, DIGEST, max_message_bytes=4096)
+        connection = Connection(cloud.target, DIGEST, max_payload_bytes=4096)
         connection.describe(DIGEST, soon())
         connection._outbox.put(pb.ForwardRequest(id=1, timeout_ms=1))  # nobody waits for it any more
         connection.exchange(pb.ForwardRequest(timeout_ms=2), soon())
@@ -54,7 +54,7 @@ def test_a_request_that_was_given_up_is_not_sent() -> None:
 
 def test_a_closed_connection_describes_nothing() -> None:
     with scripted_cloud(lambda requests: map(echo, requests)) as cloud:
-        connection = Connection(cloud.target, DIGEST, max_message_bytes=4096)
+        connection = Connection(cloud.target, DIGEST, max_payload_bytes=4096)
         assert connection.describe(DIGEST, soon()).bundle_digest == DIGEST
         connection.close()
         with pytest.raises(CloudUnavailable):
@@ -97,7 +97,7 @@ def test_a_hasty_caller_does_not_cut_off_those_who_have_time() -> None:
         far_from(cloud.target) as (target, may_pass),
         ThreadPoolExecutor(1) as caller,
     ):
-        connection = Connection(target, DIGEST, max_message_bytes=4096)
+        connection = Connection(target, DIGEST, max_payload_bytes=4096)
         patient = caller.submit(connection.exchange, pb.ForwardRequest(timeout_ms=1), soon())
         with pytest.raises(CloudUnavailable, match="could not be reached within the deadline"):
             connection.exchange(pb.ForwardRequest(timeout_ms=1), time.monotonic() + 0.05)
@@ -110,7 +110,7 @@ def test_a_hasty_caller_does_not_cut_off_those_who_have_time() -> None:
 def test_one_that_opens_for_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.connection._OPENING_SECONDS", 0.05)
     with scripted_cloud(lambda requests: map(echo, requests)) as cloud, far_from(cloud.target) as (target, _):
-        connection = Connection(target, DIGEST, max_message_bytes=4096)
+        connection = Connection(target, DIGEST, max_payload_bytes=4096)
         with pytest.raises(CloudUnavailable, match="could not be reached within the deadline"):
             connection.exchange(pb.ForwardRequest(timeout_ms=1), time.monotonic() + 0.1)
         assert connection.broken

@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.packets.main import main
+
+sys.exit(main())
