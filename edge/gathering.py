@@ -3,7 +3,10 @@
 import asyncio
 from typing import Any
 
-__all__ = ["GatheringTransport"]
+__all__ = ["UNREAD_SECONDS", "GatheringTransport"]
+
+#: How long answers that their client does not read may keep a connection: some 50 KB, over the slowest link.
+UNREAD_SECONDS = 8.0
 
 
 class GatheringTransport(asyncio.Transport):
@@ -25,9 +28,11 @@ class GatheringTransport(asyncio.Transport):
             self._written.append(bytes(data))
 
     def close(self) -> None:
-        """Once all that was written is sent."""
+        """Once all that was written is sent, if that is soon."""
         self.flush()
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._loop.call_later(UNREAD_SECONDS, self._transport.abort)
 
     def abort(self) -> None:
         """At once; what has not been sent is lost."""

@@ -9,7 +9,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge.door import Door
-from edge.gathering import GatheringTransport
+from edge.gathering import UNREAD_SECONDS, GatheringTransport
 from edge.turnstile import Turnstile
 from splitwire.refusals import Refusals
 
@@ -32,8 +32,9 @@ class BoundedProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 over h11, with uvicorn's `limit_concurrency` as a limit on open connections.
 
     uvicorn itself counts only connections that have sent a request, and waits for ever for headers that never
-    end, or for the end of a body that was answered. Here connections beyond the limit are closed
-    unread, and those that take too long are closed. A body that is being read is limited where it is read.
+    end, for the end of a body that was answered, or for a client to read its answers. Here connections
+    beyond the limit are closed unread, and those that take too long are closed. A body that is being read is
+    limited where it is read.
 
     turnstile: whom the application turns away by their heads; None is nobody.
     """
@@ -46,6 +47,7 @@ class BoundedProtocol(H11Protocol):
         self.limit_concurrency = None  # would answer in plain text, and only once the headers have come
         self._refused = False
         self._patience: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         self._refused = self._most is not None and len(self.connections) >= self._most
@@ -73,8 +75,18 @@ class BoundedProtocol(H11Protocol):
         self._gathering.flush()
         super().on_response_complete()
 
+    def pause_writing(self) -> None:
+        """More is unsent than may be."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_waiting()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
+        self._stop_waiting()
         if not self._refused:
             super().connection_lost(exc)
 
@@ -132,3 +144,8 @@ class BoundedProtocol(H11Protocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _stop_waiting(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

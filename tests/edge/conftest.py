@@ -27,3 +27,4 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections end after a second."""
     monkeypatch.setattr(protocol, "_HEADER_SECONDS", 1.0)
     monkeypatch.setattr(protocol, "_REST_SECONDS", 1.0)
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 1.0)

@@ -146,6 +146,9 @@ def test_a_body_is_no_request_where_its_answer_is_stuck_either() -> None:
         def is_closing(self) -> bool:
             return False
 
+        def get_write_buffer_size(self) -> int:
+            return 0
+
         def close(self) -> None:
             pass
 

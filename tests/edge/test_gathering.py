@@ -3,7 +3,13 @@
 import asyncio
 import socket
 
+import pytest
+
+from edge import gathering
 from edge.gathering import GatheringTransport
+
+#: Only a hang takes this long.
+PATIENCE = 60.0
 
 
 class Recorder(asyncio.Transport):
@@ -34,6 +40,9 @@ class Recorder(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self.inner.resume_reading()
+
+    def get_write_buffer_size(self) -> int:
+        return self.inner.get_write_buffer_size()
 
 
 async def connect() -> tuple[socket.socket, Recorder, GatheringTransport]:
@@ -95,6 +104,28 @@ def test_closing_sends_what_was_written() -> None:
             transport.write(b" and more")
             await asyncio.sleep(0)
             assert await receive_all(far) == b"the last"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_closing_waits_for_a_client_that_reads_and_not_for_ever_for_one_that_does_not(
+    reads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "UNREAD_SECONDS", PATIENCE if reads else 0.1)
+    much = bytes(8 << 20)
+
+    async def run() -> None:
+        far, recorder, transport = await connect()
+        with far:
+            transport.write(much)
+            transport.close()
+            assert recorder.inner.get_write_buffer_size()
+            if reads:
+                assert await receive_all(far) == much
+            async with asyncio.timeout(PATIENCE):
+                while recorder.inner.get_write_buffer_size():
+                    await asyncio.sleep(0.01)
 
     asyncio.run(run())
 

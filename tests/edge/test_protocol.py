@@ -194,6 +194,41 @@ def test_connections_beyond_the_limit_are_closed_and_there_is_room_again_later(
     assert said == ["127.0.0.1 was refused: 2 connections are open (said once a minute)"]
 
 
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("ahead", [1, 1000], ids=["a-large-answer", "many-requests"])
+def test_a_client_that_does_not_read_makes_room_again(ahead: int) -> None:
+    async def large(_: Scope, __: Receive, send: Send) -> None:
+        body = bytes((64 << 20) // ahead)
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    with server(large, most=1) as address, connect(address) as deaf:
+        deaf.sendall(REQUEST * ahead)
+        assert any(_is_answered(address) for _ in range(int(PATIENCE / 0.02))), "there was no room again"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_client_that_goes_on_reading_gets_all() -> None:
+    """Which takes longer than it may read nothing."""
+    body = bytes(1 << 20)
+
+    async def large(_: Scope, __: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"%d" % (16 * len(body)))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for left in reversed(range(16)):
+            await send({"type": "http.response.body", "body": body, "more_body": left > 0})
+            await asyncio.sleep(0)  # what one turn writes is gathered, however much it is
+
+    with server(large) as address, connect(address) as client:
+        client.sendall(REQUEST)
+        incoming = client.makefile("rb")
+        for _ in range(16):
+            assert len(incoming.read(len(body))) == len(body), "closed"
+            time.sleep(0.1)
+        incoming.close()
+
+
 def _is_answered(address: tuple[str, int]) -> bool:
     time.sleep(0.02)
     with contextlib.suppress(ConnectionError), connect(address) as client:
