@@ -18,6 +18,7 @@ from PIL import (
 )
 
 from splitwire.errors import ConfigError, ImageTooLarge, UndecodableImage, UnsupportedImage
+from splitwire.headers import MAX_EXIF, check_headers
 from splitwire.jpeg import check_scans
 from splitwire.room import Room
 
@@ -152,8 +153,8 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
 
     Raises:
         UnsupportedImage: not one of the three formats.
-        ImageTooLarge: more than `max_pixels`, a side above MAX_SIDE, or too many scans of a progressive JPEG;
-            no pixel was decoded.
+        ImageTooLarge: more than `max_pixels`, a side above MAX_SIDE, too many scans of a progressive JPEG, or
+            more before its pixels than any picture needs; no pixel was decoded.
         UndecodableImage: one of the three formats, but broken.
     """
     with _decoded(data, max_pixels) as rgb:
@@ -163,6 +164,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
 @contextmanager
 def _decoded(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """RGB and upright. Held while its pixels are in memory."""
+    check_headers(data)
     image: Image.Image = _identify(data)
     width, height = image.size
     if width * height > max_pixels or max(width, height) > MAX_SIDE:
@@ -221,7 +223,9 @@ def _grey16(image: Image.Image) -> Image.Image:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What turns it upright."""
+    """What turns it upright. Metadata of such a size is no camera's, and would take seconds to read."""
+    if len(image.info.get("exif", b"")) > MAX_EXIF:
+        return None
     try:
         return _TRANSPOSE.get(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # broken metadata does not make a picture unreadable
