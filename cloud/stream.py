@@ -1,6 +1,7 @@
 """One ForwardStream: requests are read as they come, replies are written as they are ready."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -42,5 +43,8 @@ class Stream:
     async def _fly(self, request: pb.ForwardRequest, arrived_ns: int) -> None:
         reply = await self._answer(request, arrived_ns)
         async with self._writing:
-            await self._context.write(reply)
+            with contextlib.suppress(
+                grpc.aio.InternalError
+            ):  # its client has gone, of which gRPC tells the call
+                await self._context.write(reply)
         self._slots.release()

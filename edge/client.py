@@ -14,6 +14,7 @@ from protos.convert import frame_from_message, frame_to_message, trace_to_messag
 from protos.status import error_from_status
 from splitwire.errors import BundleMismatch, CloudUnavailable, DeadlineExceeded
 from splitwire.frame import Frame, max_payload_bytes
+from splitwire.logs import on_one_line
 from splitwire.plan import BoundarySpec
 from splitwire.trace import CURRENT
 
@@ -152,7 +153,7 @@ class CloudClient:
         request = self._request(frame, deadline)
         reply = connection.exchange(request, deadline)
         if reply.HasField("error"):
-            error = error_from_status(reply.error.code, reply.error.message)
+            error = error_from_status(reply.error.code, on_one_line(reply.error.message))
             if isinstance(error, CloudUnavailable):
                 connection.retire()
             raise error

@@ -26,6 +26,7 @@ from protos.probing import bdp_probe
 from protos.service import FORWARD_STREAM
 from protos.splitwire_pb2_grpc import SplitInferenceStub
 from splitwire.errors import CloudError, CloudRefused, CloudUnavailable, DeadlineExceeded
+from splitwire.logs import on_one_line
 
 __all__ = ["Connection"]
 
@@ -194,7 +195,7 @@ class Connection:
     def _explain(self, error: Exception) -> CloudError:
         if not isinstance(error, grpc.Call):
             return CloudUnavailable(f"the cloud at {self._target} is not available: {error}")
-        said = f"{error.code().name}, {error.details()}"
+        said = f"{error.code().name}, {on_one_line(error.details() or '')}"
         if error.code() in _REFUSALS:
             return CloudRefused(f"the cloud at {self._target} does not accept the edge's credentials: {said}")
         return CloudUnavailable(f"the cloud at {self._target} is not available: {said}")

@@ -7,6 +7,7 @@ of its JSON object; its text says the same by itself.
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -56,7 +57,13 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(program: str, *, level: str, form: str) -> None:
-    """Send all logs of this process to stderr. level: one of LOG_LEVELS. form: one of LOG_FORMATS."""
+    """Send all logs of this process to stderr. level: one of LOG_LEVELS. form: one of LOG_FORMATS.
+
+    What libraries warn of is left out, unless `python -W` asks for it: it is for whoever writes programs, in
+    no form, and a file with a hundred thousand odd tags has Pillow warn of each.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     handler = logging.StreamHandler()
     handler.setFormatter(_formatter(program, form))
     logging.basicConfig(handlers=[handler], level=level.upper())

@@ -4,11 +4,13 @@ They are answered while the program's own requests queue, and whoever may send t
 Nothing is encrypted, and nobody is asked who they are.
 """
 
+import contextlib
 import json
 import logging
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
@@ -19,8 +21,11 @@ from splitwire.errors import ConfigError
 
 __all__ = ["Page", "Pages", "say"]
 
-#: Longer than any answer takes; a client that stalls holds a thread for no longer.
+#: Longer than any answer takes; a client that stalls or dawdles holds a thread for no longer.
 _PATIENCE_SECONDS = 10.0
+
+#: At a time, each with a thread and a descriptor of the process that is watched; further ones are closed.
+_MOST = 32
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +76,30 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def __init__(self, family: socket.AddressFamily, name: tuple[str, int], makers: Makers) -> None:
         self.address_family = family
         self.makers = makers
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, float] = {}
         super().__init__(name, _Handler)
+
+    def verify_request(self, request: socket.socket, _: object) -> bool:  # type: ignore[override]  # of TCP
+        """Whether there is room for it."""
+        with self._lock:
+            room = len(self._open) < _MOST
+            if room:
+                self._open[request] = time.monotonic()
+        return room
+
+    def service_actions(self) -> None:
+        """In each turn of `serve_forever`: whoever was patient with them for so long gives them up."""
+        too_old = time.monotonic() - _PATIENCE_SECONDS
+        with self._lock:
+            for request in [request for request, opened in self._open.items() if opened < too_old]:
+                with contextlib.suppress(OSError):  # its client was quicker
+                    request.shutdown(socket.SHUT_RDWR)  # its thread finds it ended
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]  # of TCP
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
         _log.debug("a page could not be sent", exc_info=True)

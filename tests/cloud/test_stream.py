@@ -56,3 +56,31 @@ def test_a_stream_reads_no_more_than_it_may_have_in_flight() -> None:
         await server.stop(None)
 
     asyncio.run(run())
+
+
+class _Gone:
+    """A call whose client sends so many requests, and has gone before the first reply."""
+
+    def __init__(self, requests: int) -> None:
+        self.written = 0
+        self._requests = [pb.ForwardRequest(id=i) for i in range(requests)]
+
+    async def read(self) -> object:
+        return self._requests.pop() if self._requests else grpc.aio.EOF
+
+    async def write(self, _: pb.ForwardReply) -> None:
+        self.written += 1
+        raise grpc.aio.InternalError("Failed ExecuteBatch")
+
+
+def test_a_client_that_has_gone_is_no_fault() -> None:
+    async def answer(request: pb.ForwardRequest, _: int) -> pb.ForwardReply:
+        return pb.ForwardReply(id=request.id)
+
+    async def run() -> int:
+        gone = _Gone(2 * MAX_IN_FLIGHT)
+        async with asyncio.TaskGroup() as flights:
+            flights.create_task(Stream(gone, answer).read(flights))  # type: ignore[arg-type]  # as much as is used
+        return gone.written
+
+    assert asyncio.run(run()) == 2 * MAX_IN_FLIGHT

@@ -236,6 +236,20 @@ def test_a_draining_cloud_is_left_for_its_successor() -> None:
     assert len(streams) == 2
 
 
+def test_what_a_cloud_says_is_one_short_line() -> None:
+    """It ends up in the log, and before clients."""
+    said = "no\n\0\u202e" + 9000 * "y"
+
+    def refuses(requests: Iterator[pb.ForwardRequest]) -> Iterator[pb.ForwardReply]:
+        for request in requests:
+            yield pb.ForwardReply(id=request.id, error=pb.Error(code=9, message=said))
+
+    with client_with(refuses) as client, pytest.raises(CloudError) as caught:
+        client.forward(frame_of(b""), soon())
+    assert str(caught.value).startswith("no\\n\\x00\\u202eyy")
+    assert len(str(caught.value)) == 500
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [

@@ -1,9 +1,12 @@
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from splitwire.logs import JsonFormatter, TextFormatter, announce, on_one_line
 from splitwire.trace import CURRENT, Trace, TraceParent
 
+ROOT = Path(__file__).parents[2]
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 
 
@@ -89,3 +93,17 @@ def test_an_explanation_is_one_line_of_bounded_length(text: str) -> None:
     assert said.isprintable()
     assert len(said) <= 500
     assert said == text or not text.isprintable() or len(text) > 500
+
+
+@pytest.mark.parametrize(("options", "lines"), [([], 0), (["-W", "always"], 1)])
+def test_what_libraries_warn_of_is_left_out_unless_asked_for(options: list[str], lines: int) -> None:
+    script = (
+        "import warnings; from splitwire.logs import configure; "
+        "configure('edge', level='info', form='json'); warnings.warn('an odd tag')"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    ran = subprocess.run(
+        [sys.executable, *options, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert ran.returncode == 0
+    assert ran.stderr.count("an odd tag\n") == lines

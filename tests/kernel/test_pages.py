@@ -1,9 +1,13 @@
+import contextlib
 import http.client
 import socket
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from splitwire import pages as module
 from splitwire.address import Address
 from splitwire.errors import ConfigError
 from splitwire.pages import Page, Pages, say
@@ -58,6 +62,46 @@ def test_a_page_that_fails_is_500_and_reveals_nothing(pages: Pages, caplog: pyte
 def test_a_client_that_says_nothing_keeps_nobody_waiting(pages: Pages) -> None:
     with socket.create_connection((pages.address.host, pages.address.port)):
         assert ask(pages, "/ok")[0] == 200
+
+
+def test_one_that_dawdles_is_given_up(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, the request never."""
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.5)
+    with socket.create_connection((pages.address.host, pages.address.port), PATIENCE) as dawdler:
+        dawdler.sendall(b"GET /ok HTTP/1.0\r\nX: ")
+        dawdler.settimeout(0.1)
+        assert any(_ended(dawdler, b"x") for _ in range(int(PATIENCE / 0.1)))
+    assert ask(pages, "/ok")[0] == 200
+
+
+def test_more_at_a_time_than_there_is_room_for_are_closed_and_hold_no_thread(pages: Pages) -> None:
+    address, before = (pages.address.host, pages.address.port), threading.active_count()
+    with contextlib.ExitStack() as stalled:
+        for _ in range(module._MOST):
+            stalled.enter_context(socket.create_connection(address, PATIENCE))
+        for _ in range(5):
+            with socket.create_connection(address, PATIENCE) as late, contextlib.suppress(ConnectionError):
+                assert late.recv(1) == b""
+        assert threading.active_count() <= before + module._MOST
+    answers = (_try(pages) for _ in range(int(PATIENCE / 0.02)))
+    assert 200 in answers, "there was no room again"
+
+
+def _ended(client: socket.socket, byte: bytes) -> bool:
+    try:
+        client.sendall(byte)
+        return client.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def _try(pages: Pages) -> int:
+    time.sleep(0.02)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return ask(pages, "/ok")[0]
+    return 0
 
 
 def test_closing_frees_the_address(pages: Pages) -> None:
