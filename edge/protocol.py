@@ -24,6 +24,11 @@ _HEADER_SECONDS = 7.0
 #: For the rest of a body that was answered before its end: read, so that the client gets to see the answer.
 _REST_SECONDS = 8.0
 
+#: Whoever sends both may mean another end of its body than who passed it on: nothing after it is a request's
+#: beginning for certain (RFC 9112, section 6.1).
+_LENGTHS = {b"content-length", b"transfer-encoding"}
+_CLOSE = (b"connection", b"close")
+
 _log = logging.getLogger(__name__)
 _refusals = Refusals(_log)
 
@@ -70,6 +75,12 @@ class BoundedProtocol(H11Protocol):
         if data:
             super().data_received(data)
             self._watch()
+
+    def handle_events(self) -> None:
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before and {name for name, _ in self.headers} >= _LENGTHS:
+            self.headers.append(_CLOSE)
 
     def on_response_complete(self) -> None:
         self._gathering.flush()

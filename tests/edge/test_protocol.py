@@ -167,6 +167,18 @@ def test_of_requests_that_are_sent_together_only_one_is_read_at_a_time() -> None
     assert sent < 100_000_000, "what the system's buffers hold, and no more"
 
 
+def test_a_request_of_two_lengths_is_its_connections_last() -> None:
+    both = CHUNKED.replace(b"Transfer-Encoding", b"Content-Length: 6\r\nTransfer-Encoding") + b"0\r\n\r\n"
+    with server(reading) as address, connect(address) as client:
+        client.sendall(both + REQUEST)
+        received = b""
+        while chunk := client.recv(4096):
+            received += chunk
+    assert received.count(b"HTTP/1.1 200") == 1
+    assert b"connection: close" in received
+    assert received.endswith(b"1 ok")
+
+
 def test_requests_that_are_sent_together_are_answered_in_order() -> None:
     with server() as address, connect(address) as client:
         client.sendall(REQUEST * 3)
