@@ -12,6 +12,7 @@ from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS, Parser, add_tracing, add_watching, spare_imports, take
 from splitwire.errors import SplitwireError
 from splitwire.logs import configure
+from splitwire.memory import return_large_blocks
 from splitwire.otlp import Otlp
 from splitwire.scheduling import let_work_finish
 
@@ -81,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = CloudConfig(**parsed | values)
         configure("cloud", level=config.log_level, form=config.log_format)
         let_work_finish()
+        return_large_blocks()
         spare_imports()
         asyncio.run(serve(config))
     except SplitwireError as error:

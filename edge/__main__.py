@@ -13,6 +13,7 @@ from splitwire.address import Address
 from splitwire.command_line import LOG_LEVELS, Parser, add_tracing, add_watching, spare_imports, take
 from splitwire.errors import SplitwireError
 from splitwire.logs import configure
+from splitwire.memory import return_large_blocks
 from splitwire.otlp import Otlp
 from splitwire.scheduling import let_work_finish
 
@@ -89,6 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = EdgeConfig(**_with_credentials(parsed) | addresses)
         configure("edge", level=config.log_level, form=config.log_format)
         let_work_finish()
+        return_large_blocks()
         spare_imports()
         serve(config)
     except SplitwireError as error:
