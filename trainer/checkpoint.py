@@ -2,14 +2,33 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from splitwire.errors import CheckpointError
 from trainer.atomic import discard
+from trainer.torch_file import read_torch_file
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
+
+
+class _Output:
+    """A file for torch to write to. error: why a write failed, of which torch tells only what came of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -21,28 +40,38 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     temporary = path.with_name(path.name + ".new")
     try:
         with temporary.open("wb") as file:
-            torch.save(state, file)
+            _write(state, file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
+    except OSError as error:
         discard(temporary)
         kept = "; the one before is intact" if path.exists() else ""
-        raise CheckpointError(f"cannot write the checkpoint {path}: {error}{kept}") from error
+        reason = error.strerror or error
+        raise CheckpointError(f"cannot write the checkpoint {path}: {reason}{kept}") from error
+
+
+def _write(state: dict[str, Any], file: BinaryIO) -> None:
+    output = _Output(file)
+    try:
+        torch.save(state, output)  # type: ignore[arg-type]  # which writes and flushes, nothing else
+    except RuntimeError as error:  # so torch reports a write that failed
+        raise output.error or OSError(str(error)) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """What `save_checkpoint` was given.
 
     Raises:
-        CheckpointError: absent, unreadable, or not a checkpoint.
+        CheckpointError: absent, unreadable, not as it was written, or not a checkpoint.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_torch_file(path)
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path}") from None
-    except Exception as error:  # a broken or hostile file can raise anything
-        raise CheckpointError(f"{path} is not a checkpoint that can be read: {error}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error  # without the path, which is said already
+        raise CheckpointError(f"{path} is not a checkpoint that can be read: {reason}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} is not a checkpoint: it holds a {type(state).__name__}")
     return state

@@ -25,6 +25,7 @@ from trainer.bundle_weights import estimate_statistics, network_of_bundle
 from trainer.checkpoint import load_checkpoint
 from trainer.model import MobileNetV2
 from trainer.network import SplitNetwork
+from trainer.torch_file import read_torch_file
 
 __all__ = [
     "LAST_BLOCK",
@@ -130,7 +131,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         if path.suffix == ".pt":
             value = _of_checkpoint(load_checkpoint(path))
         elif path.suffix == ".pth":
-            value = torch.load(path, map_location="cpu", weights_only=True)
+            value = read_torch_file(path)
         else:
             value = safetensors.torch.load_file(path)
     except Exception as error:  # a broken or hostile file can raise anything

@@ -272,6 +272,14 @@ def test_what_is_no_weights_file(tmp_path: Path, suffix: str, content: bytes | N
         load_weights(model(1), path)
 
 
+def test_a_file_that_is_not_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"features.0.0.weight": torch.ones(100)}, path)
+    path.write_bytes(path.read_bytes().replace(b"\x80\x3f", b"\x80\x40"))
+    with pytest.raises(WeightsError, match=f"cannot read weights from {path}: it is damaged"):
+        load_weights(model(1), path)
+
+
 def test_other_types_of_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"weights\.onnx must be a \.pth or \.safetensors file"):
         load_weights(model(1), tmp_path / "weights.onnx")
