@@ -103,6 +103,9 @@ def _load(path: Path) -> dict[str, Any]:
         or not all(isinstance(value, Tensor) for value in network.values())
     ):
         raise WeightsError(f"{path} is not the checkpoint of a run: it has no network")
+    for name, value in network.items():
+        if not bool(torch.isfinite(value).all()):
+            raise WeightsError(f"{path} cannot be averaged: not all values of {name} are finite")
     # Scales and rates belong to boundaries, which the training that starts from the file has anew.
     return {**state, "network": {name: tensor for name, tensor in network.items() if is_weight(name)}}
 

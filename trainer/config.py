@@ -52,6 +52,9 @@ _OPTIONS = {
     "layer_rates": "layer-lr",
 }
 
+#: Of options without a natural end: no training survives it, and float32 has room for a product with it.
+_MOST = 1e30
+
 #: In a run's folder.
 CHECKPOINT = "checkpoint.pt"
 
@@ -238,7 +241,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "evaluate_every", "chunks", "calibration_images"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        _require(0 < self.learning_rate <= _MOST, "lr", f"above 0 and at most {_MOST:g}", self.learning_rate)
         _require(0.1 <= self.width <= 4, "width", "from 0.1 to 4", self.width)
         _require(self.optimizer in OPTIMIZERS, "optimizer", f"one of {', '.join(OPTIMIZERS)}", self.optimizer)
         _require(0 < self.matrix_learning_rate < 1, "matrix-lr", "in (0, 1)", self.matrix_learning_rate)
@@ -247,7 +250,7 @@ class TrainConfig:
             _require(fits, "layer-lr", "three factors above 0 and at most 10", self.layer_rates)
         _require(0 <= self.freeze < len(LAYERS), "freeze", f"from 0 to {len(LAYERS) - 1}", self.freeze)
         _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
-        _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
+        _require(0 <= self.weight_decay <= _MOST, "weight_decay", f"from 0 to {_MOST:g}", self.weight_decay)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
         _require(self.cutout >= 0, "cutout", "at least 0", self.cutout)
         _require(0 < self.crop_area <= 1, "crop-area", "above 0 and at most 1", self.crop_area)
@@ -264,7 +267,7 @@ class TrainConfig:
         _require(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
         _require(0 <= self.distill_weight <= 1, "distill-weight", "from 0 to 1", self.distill_weight)
         _require(0 < self.temperature <= 100, "temperature", "above 0 and at most 100", self.temperature)
-        _require(0 <= self.rate_weight < math.inf, "rate-weight", "at least 0", self.rate_weight)
+        _require(0 <= self.rate_weight <= _MOST, "rate-weight", f"from 0 to {_MOST:g}", self.rate_weight)
         if self.rate_target is not None:
             _require(0 < self.rate_target < math.inf, "rate-target", "above 0", self.rate_target)
             _require(self.rate_weight > 0, "rate-weight", "above 0 with a rate-target", self.rate_weight)

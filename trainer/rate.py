@@ -148,7 +148,8 @@ class RateModel(nn.Module):
         below = levels.floor()
         inside = (below >= 0) & (below < last)
         differences = self.costs().diff(dim=2).flatten()
-        return differences[rows * last + below.clamp(0, last - 1).long()] * inside
+        # Not clamped: of what has diverged, NaN would stay, which is no index.
+        return differences[rows * last + below.where(inside, 0.0).long()] * inside
 
 
 def worth_coding(shape: tuple[int, ...], bits: int) -> bool:

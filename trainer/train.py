@@ -114,7 +114,7 @@ class Trainer:
 
         Raises:
             CheckpointError: the folder cannot be written.
-            ConfigError: the loss is no longer finite.
+            ConfigError: the loss or the network is no longer finite.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -128,11 +128,19 @@ class Trainer:
             due = (epoch + 1) % self.config.evaluate_every == 0 or epoch + 1 == self.config.epochs
             if due or any(stale(self.config, epoch + 1)):  # training itself reads no running statistics
                 self.calibration.batch_norm()
+            self._check_finite()
             result = self._evaluate() if due else None
             self._finish_epoch(epoch, time.perf_counter() - started, totals, result)
         self.network.set_bf16(False)
         self.calibration.batch_norm()
+        self._check_finite()
         return self._evaluate()
+
+    def _check_finite(self) -> None:
+        """The loss, which is looked at before each step, says nothing of the last one."""
+        for name, tensor in self.network.state_dict().items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise _diverged(name, "infinite, or no number")
 
     def _evaluate(self) -> Evaluation:
         self.calibration.tables()
@@ -209,7 +217,7 @@ class Trainer:
         loss = self._loss(logits, images, targets)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise ConfigError(f"the loss became {value}: a lower learning rate may help")
+            raise _diverged("the loss", value)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step(learning_rate(self.config, at) / self.config.learning_rate)
@@ -299,6 +307,10 @@ class Trainer:
             draw_curves(self.metrics, curves)
         except OSError as error:
             raise CheckpointError(f"cannot write {curves}: {error}") from error
+
+
+def _diverged(what: str, value: object) -> ConfigError:
+    return ConfigError(f"{what} became {value}: a lower learning rate may help")
 
 
 def _line(row: dict[str, Any], epochs: int) -> str:

@@ -115,3 +115,16 @@ def test_what_is_no_run_is_refused(tmp_path: Path, content: dict[str, object] | 
 def test_the_file_written_is_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"ends in \.pt"):
         average([str(write_run(tmp_path / "a.pt", 1)), "--out", str(tmp_path / "mean.safetensors")])
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_run_that_diverged_is_refused(tmp_path: Path, value: float) -> None:
+    path, out = write_run(tmp_path / "a.pt", 1), tmp_path / "mean.pt"
+    state = load_checkpoint(path)
+    state["network"]["tail.classifier.1.bias"][1] = value
+    save_checkpoint(path, state)
+    with pytest.raises(
+        WeightsError, match=r"a\.pt cannot be averaged: .*tail\.classifier\.1\.bias are finite"
+    ):
+        average([str(path), "--out", str(out)])
+    assert not out.exists()

@@ -112,7 +112,7 @@ def test_help_and_mistakes_do_not_wait_for_torch() -> None:
         ((*SPLIT, "--batch-size", "0"), "batch-size must be at least 1, got 0"),
         ((*SPLIT, "--batch-size", "30"), "batch-size must be a multiple of chunks (4), got 30"),
         ((*SPLIT, "--batch-size", "4096"), "batch-size 4096 is more than the 1437 training images"),
-        ((*SPLIT, "--lr", "0"), "learning-rate must be above 0, got 0.0"),
+        ((*SPLIT, "--lr", "0"), "lr must be above 0 and at most 1e+30, got 0.0"),
         ((*SPLIT, "--width", "0"), "width must be from 0.1 to 4, got 0.0"),
         ((*SPLIT, "--epochs", "2", "--warmup-epochs", "3"), "warmup-epochs must be from 0 to epochs, got 3"),
         ((*SPLIT, "--threads", "0"), "threads must be at least 1, got 0"),

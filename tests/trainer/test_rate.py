@@ -140,9 +140,10 @@ def test_the_estimate_is_what_the_coder_spends() -> None:
 def test_slopes_are_differences_of_costs() -> None:
     model = RateModel((1,), 2, 0)
     model.frequencies.copy_(torch.tensor([0.5, 0.25, 0.125, 0.125]))  # 1, 2, 3 and 3 bits
-    levels = torch.tensor([-0.5, 0.0, 0.9, 1.5, 2.5, 3.0, 7.0]).view(-1, 1)
-    rows = torch.zeros(7, 1, dtype=torch.long)
-    assert model.slopes(rows, levels).flatten().tolist() == [0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
+    levels = torch.tensor([-0.5, 0.0, 0.9, 1.5, 2.5, 3.0, 7.0, math.inf, math.nan]).view(-1, 1)
+    rows = torch.zeros(9, 1, dtype=torch.long)
+    expected = [0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert model.slopes(rows, levels).flatten().tolist() == expected
 
 
 def test_slopes_are_those_of_the_context() -> None:

@@ -351,6 +351,14 @@ def test_a_loss_that_explodes_ends_the_run(tmp_path: Path) -> None:
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
+def test_weights_that_explode_in_the_last_step_end_the_run(tmp_path: Path) -> None:
+    """Of which no loss tells: an epoch of one step, whose evaluation is as bad as chance, but finite."""
+    run = make(tmp_path, learning_rate=1e30, warmup_epochs=0, batch_size=32, epochs=1)
+    with pytest.raises(ConfigError, match=r"became infinite, or no number: a lower learning rate may help"):
+        run.run()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="cannot use the folder"):
