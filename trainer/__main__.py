@@ -14,7 +14,7 @@ from trainer.data import load
 from trainer.data_arguments import storage_from
 from trainer.imagenet import published_weights
 from trainer.memory import keep_freed_memory
-from trainer.options import config_from, make_parser
+from trainer.options import check_threads, config_from, make_parser
 from trainer.split_arguments import refuse_options_of_split, request_from
 
 __all__ = ["main"]
@@ -70,8 +70,7 @@ def _folder(arguments: argparse.Namespace, config: TrainConfig) -> Path:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    if arguments.threads is not None and arguments.threads < 1:
-        raise ConfigError(f"threads must be at least 1, got {arguments.threads}")
+    check_threads(arguments.threads)
     if arguments.resume and arguments.overwrite:
         raise ConfigError(
             "--resume continues the run that is there, --overwrite starts anew: name one of them"

@@ -14,7 +14,10 @@ from trainer.data_arguments import add_data
 from trainer.preprocess_arguments import preprocess_from
 from trainer.split_arguments import add_split_without_training
 
-__all__ = ["config_from", "make_parser"]
+__all__ = ["MAX_THREADS", "check_threads", "config_from", "make_parser"]
+
+#: More are a typing error, not a machine.
+MAX_THREADS = 1024
 
 _DESCRIPTION = """\
 Trains a MobileNetV2 that is cut in three, with the pruning and quantization of what crosses the cuts
@@ -284,6 +287,12 @@ def config_from(arguments: argparse.Namespace) -> TrainConfig:
         channels_last=_channels_last(arguments),
         preprocess=preprocess_from(arguments),
     )
+
+
+def check_threads(threads: int | None) -> None:
+    """Raises ConfigError where torch cannot have so many. None: as many as it likes."""
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise ConfigError(f"threads must be from 1 to {MAX_THREADS}, got {threads}")
 
 
 def _channels_last(arguments: argparse.Namespace) -> bool:

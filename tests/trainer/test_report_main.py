@@ -55,7 +55,7 @@ def test_half_a_pair_is_shown_too(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("scratch -- {split} --out {out}", "the report scratch needs --weights"),
         ("layer-lr -- {split} --out {out} --epochs 0", "seed 0: epochs must be at least 1, got 0"),
         ("layer-lr -- {split} --out {out} --calibrate x", "only with --epochs 0, which trains nothing"),
-        ("layer-lr -- {split} --out {out} --threads 0", "threads must be at least 1"),
+        ("layer-lr -- {split} --out {out} --threads 0", "threads must be from 1 to 1024, got 0"),
         ("layer-lr --jobs 0 -- {split} --out {out}", "jobs must be at least 1"),
         ("layer-lr --seed 1 1 -- {split} --out {out}", "these are the same training"),
         ("teacher -- {split} --out {out} --teacher {here} --distill-weight 0", "go together"),

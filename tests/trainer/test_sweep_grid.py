@@ -70,7 +70,11 @@ def test_weights_and_photos_are_part_of_what_a_cell_is() -> None:
     [
         ("-- --edge-front 3 --edge-back 1", "needs an axis before --"),
         ("--seed 0 --jobs 0 -- --edge-front 3 --edge-back 1", "jobs must be at least 1"),
-        ("--seed 0 -- --edge-front 3 --edge-back 1 --threads 0", "threads must be at least 1"),
+        ("--seed 0 -- --edge-front 3 --edge-back 1 --threads 0", "threads must be from 1 to 1024, got 0"),
+        (
+            "--seed 0 -- --edge-front 3 --edge-back 1 --threads 1025",
+            "threads must be from 1 to 1024, got 1025",
+        ),
         ("--edge-front 3 19 --edge-back 1 -- --epochs 1", r"^edge-front 19, edge-back 1: .*no layer"),
         ("--bits 4 9 -- --edge-front 3 --edge-back 1", r"^bits 9: bits must be 2 to 8"),
         ("--width 0.5 9 -- --edge-front 3 --edge-back 1", r"^width 9: width must be from 0.1 to 4"),

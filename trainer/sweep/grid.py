@@ -13,7 +13,7 @@ from trainer.data import Dataset, load
 from trainer.data.preprocessing import PreprocessOptions
 from trainer.data.storage import Storage
 from trainer.data_arguments import storage_from
-from trainer.options import config_from, make_parser
+from trainer.options import MAX_THREADS, check_threads, config_from, make_parser
 from trainer.preprocess_arguments import preprocess_from
 from trainer.split_arguments import refuse_options_of_split
 from trainer.sweep.cell import Cell, Value, describe
@@ -89,9 +89,8 @@ def make_grid(program: str, trainings: Sequence[Training], jobs: int) -> Grid:
     _refuse_twins(cells)
     threads = parsed[0].threads
     if threads is None:
-        threads = max(1, usable_cores() // jobs)
-    if threads < 1:
-        raise ConfigError(f"threads must be at least 1, got {threads}")
+        threads = min(MAX_THREADS, max(1, usable_cores() // jobs))
+    check_threads(threads)
     out = parsed[0].out or _DEFAULT_OUT
     return Grid(tuple(cells), out, jobs, threads, frozenset(map(_data_source, parsed)))
 
