@@ -43,6 +43,11 @@ LAYER_RATES = (1.0, 0.6, 0.4)
 #: towards, and only its end shows whether it was well chosen.
 _INCIDENTAL = ("evaluate_every", "edge_device", "cloud_device", "channels_last", "rate_target")
 
+_LINKS = ("uplink", "downlink")
+
+#: Fields that hold options of their own.
+_COMPOUND = ("plan", *_LINKS, "preprocess")
+
 #: Options that are called otherwise than their fields.
 _OPTIONS = {
     "plan_front": "edge-front",
@@ -50,10 +55,19 @@ _OPTIONS = {
     "learning_rate": "lr",
     "matrix_learning_rate": "matrix-lr",
     "layer_rates": "layer-lr",
+    "checkpoint_mode": "checkpoint",
+    "preprocess_size": "image-size",
+    "preprocess_resize": "resize",
+    "preprocess_mean": "mean",
+    "preprocess_std": "std",
+    **{f"{link}_{name}": name.replace("_", "-") for link in _LINKS for name in ("ranges", "gradient_bits")},
 }
 
 #: Of options without a natural end: no training survives it, and float32 has room for a product with it.
 _MOST = 1e30
+
+#: No options, but the data set's: where that is the same, the run was one of another version.
+_OF_DATASET = ("calibration_images",)
 
 #: In a run's folder.
 CHECKPOINT = "checkpoint.pt"
@@ -300,8 +314,10 @@ class TrainConfig:
         is computed, and how often it is looked at, does not make it another.
         """
         mine = json.loads(json.dumps(self.to_json()))  # which knows no tuples
-        compared = (f for f in fields(self) if f.name not in _INCIDENTAL)
-        return [text for f in compared for text in _changes(f.name, _stored(other, f), mine[f.name])]
+        passed_over = (*_INCIDENTAL, *(() if other.get("dataset") == self.dataset else _OF_DATASET))
+        compared = (f for f in fields(self) if f.name not in passed_over)
+        found = (text for f in compared for text in _changes(f.name, _stored(other, f), mine[f.name]))
+        return list(dict.fromkeys(found))  # what is of both boundaries differs twice
 
 
 def _stored(config: dict[str, Any], option: Field[Any]) -> Any:
@@ -315,13 +331,15 @@ def _stored(config: dict[str, Any], option: Field[Any]) -> Any:
 
 
 def _changes(name: str, stored: Any, now: Any) -> Iterator[str]:
-    """Of a plan or a boundary, what differs in it."""
+    """Of a plan, a boundary or a preprocessing, what differs in it."""
     if stored == now:
         return
-    if name in ("plan", "uplink", "downlink"):
+    if name in _COMPOUND:
         before = stored if isinstance(stored, dict) else {}
         for key, value in now.items():
             yield from _changes(f"{name}_{key}", before.get(key), value)
+    elif name in _OF_DATASET:
+        yield f"{name.replace('_', ' ')} {_shown(stored)} (now {_shown(now)})"
     else:
         yield change(_OPTIONS.get(name, name.replace("_", "-")), stored, now)
 

@@ -12,6 +12,8 @@ from splitwire.plan import SplitPlan
 from tests.trainer.networks import make_config
 from trainer.config import RECIPES, Bottleneck, BoundaryOptions, TrainConfig, default_run
 from trainer.data import DATASETS
+from trainer.data.preprocessing import PreprocessOptions
+from trainer.options import make_parser
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,35 @@ def test_values_are_named_as_on_the_command_line() -> None:
     ]
 
 
+def test_other_preprocessing_is_named_by_its_options() -> None:
+    stored = json.loads(json.dumps(make_config(preprocess=PreprocessOptions(size=32)).to_json()))
+    other = make_config(preprocess=PreprocessOptions(mean=(0.5, 0.25, 0.5)))
+    assert other.differences(stored) == ["--image-size 32 (now none)", "--mean none (now 0.5 0.25 0.5)"]
+
+
+def test_what_is_of_both_boundaries_is_named_once() -> None:
+    stored = json.loads(json.dumps(make_config().to_json()))
+    links = {link: getattr(make_config(), link) for link in ("uplink", "downlink")}
+    other = make_config(**{link: replace(options, ranges="learned") for link, options in links.items()})
+    assert other.differences(stored) == ["--ranges calibrated (now learned)"]
+
+
+def test_what_follows_from_the_data_set_is_not_named_beside_it() -> None:
+    stored = json.loads(json.dumps(make_config(calibration_images=256).to_json()))
+    assert make_config(dataset="cifar10").differences(stored) == ["--dataset tints (now cifar10)"]
+    assert make_config().differences(stored) == ["calibration images 256 (now 16)"]
+
+
+def test_every_difference_names_an_option() -> None:
+    config = make_config(rate_weight=0.1, rate_target=9.0)
+    stored = {
+        name: dict.fromkeys(value, "x") if isinstance(value, dict) else "x"
+        for name, value in config.to_json().items()
+    }
+    options = {name for action in make_parser()._actions for name in action.option_strings}
+    assert {text.split()[0] for text in config.differences(stored)} <= options
+
+
 def test_where_a_run_is_computed_does_not_make_it_another() -> None:
     stored = json.loads(json.dumps(make_config().to_json()))
     assert make_config(evaluate_every=5, edge_device="cuda", cloud_device="cuda:1").differences(stored) == []
@@ -142,7 +173,7 @@ def test_an_option_of_a_boundary_that_did_not_exist_had_its_default() -> None:
         del stored["uplink"][name]
     assert make_config().differences(stored) == []
     uplink = replace(make_config().uplink, ranges="learned")
-    assert make_config(uplink=uplink).differences(stored) == ["--uplink-ranges calibrated (now learned)"]
+    assert make_config(uplink=uplink).differences(stored) == ["--ranges calibrated (now learned)"]
 
 
 @pytest.mark.parametrize(
