@@ -55,9 +55,11 @@ def evaluate(arguments: Sequence[str]) -> int:
         unsplit=(unsplit.manifest.name, unsplit) if unsplit else None,
         progress=not options.quiet,
     )
-    if options.out is not None:  # before printing: what reads the table may stop half way
-        _write(comparison, options.out)
-    print(comparison)
+    try:
+        if options.out is not None:  # before printing: what reads the table may stop half way
+            _write(comparison, options.out)
+    finally:  # what was measured for so long is told though it cannot be written, or drawn
+        print(comparison)
     return 0
 
 

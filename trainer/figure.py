@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,6 +17,9 @@ from splitwire.errors import CheckpointError
 from trainer.atomic import replace_file
 
 __all__ = ["STYLES", "LineStyle", "epochs_frame", "new_figure", "png", "write_png"]
+
+#: No picture has formulas, and between two dollar signs of a path or a class's name there seldom is one.
+rcParams["text.parse_math"] = False
 
 
 class LineStyle(NamedTuple):

@@ -64,6 +64,25 @@ def test_two_bundles_of_one_name(
     assert {row["network"] for row in rows[4:]} == {str(tiny_bundle.path)}
 
 
+def test_bundles_whose_paths_have_dollar_signs(tmp_path: Path, data: Path) -> None:
+    bundles = [str(make_tiny_bundle(tmp_path / name, seed=1).path) for name in ("$a^$", "b$_$")]
+    assert (
+        main(["evaluate", *bundles, *of_photos(data), "--images", "2", "--out", str(tmp_path / "out")]) == 0
+    )
+    assert (tmp_path / "out" / "accuracy_per_byte.png").exists()
+
+
+def test_the_table_is_told_though_there_is_no_room_for_the_picture(
+    tiny_bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "accuracy_per_byte.png").mkdir()
+    arguments = [str(tiny_bundle.path), *of_photos(data), "--images", "2", "--out", str(tmp_path)]
+    assert main(["evaluate", *arguments]) == 2
+    page = capsys.readouterr()
+    assert page.out.startswith("photos, 2 of 20 test images\n")
+    assert "cannot write into" in page.err
+
+
 def test_an_unsplit_bundle_classifies_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network, dataset = make_network(), make_dataset()
     bundle = export_bundle(
