@@ -56,7 +56,8 @@ def test_ends_with_a_bundle_that_serves(
 
 def test_a_bundle_can_be_split_elsewhere(tmp_path: Path, weights: Path, photos: Path) -> None:
     names = tmp_path / "names.txt"
-    names.write_text("\n".join(f"name {i}" for i in range(CLASSES)) + "\n")
+    # With the mark that some editors put in front.
+    names.write_text("\n".join(f"name {i}" for i in range(CLASSES)) + "\n", encoding="utf-8-sig")
     assert run(weights, photos, tmp_path / "first", "--labels", str(names)) == 0
     first = tmp_path / "first" / "bundle"
     assert run(first, photos, tmp_path / "second", "--edge-front", "5", "--distill-steps", "2") == 0

@@ -88,7 +88,7 @@ def _labels(path: Path | None, source: Source) -> tuple[str, ...]:
     if path is None:
         return source.labels or tuple(str(index) for index in range(classes))
     try:
-        labels = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        labels = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read labels from {path}: {error}") from None
     if len(labels) != classes:
