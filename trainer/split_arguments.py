@@ -8,7 +8,7 @@ from splitwire.plan import SplitPlan
 from trainer.post_training.request import SplitRequest
 from trainer.preprocess_arguments import preprocess_from
 
-__all__ = ["add_split_without_training", "refuse_options_of_split", "request_from"]
+__all__ = ["OPTIONS_OF_SPLIT", "add_split_without_training", "refuse_options_of_split", "request_from"]
 
 _MAX_DROP = 1.0
 
@@ -19,7 +19,9 @@ _SHARED = frozenset(
         *("image_size", "resize", "mean", "std", "out", "bundle", "overwrite", "quiet"),
     )
 )
-_OWN = frozenset(("calibrate", "max_drop", "labels", "distill_steps"))
+
+#: As arguments are called.
+OPTIONS_OF_SPLIT = frozenset(("calibrate", "max_drop", "labels", "distill_steps"))
 
 _Group = argparse._ArgumentGroup
 
@@ -55,7 +57,7 @@ def request_from(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
         ConfigError: something is absent, out of range, or means nothing without training.
     """
     given = _given(arguments, parser)
-    wrong = given - _SHARED - _OWN
+    wrong = given - _SHARED - OPTIONS_OF_SPLIT
     if wrong:
         names = sorted(action.option_strings[-1] for action in parser._actions if action.dest in wrong)
         raise ConfigError(f"without training, --epochs 0, these mean nothing: {', '.join(names)}")
@@ -76,7 +78,7 @@ def request_from(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
 
 def refuse_options_of_split(arguments: argparse.Namespace) -> None:
     """Raises ConfigError where training is asked for, and what only a split without it can use."""
-    wrong = sorted(name for name in _OWN if getattr(arguments, name) is not None)
+    wrong = sorted(name for name in OPTIONS_OF_SPLIT if getattr(arguments, name) is not None)
     if wrong:
         raise ConfigError(f"only with --epochs 0, which trains nothing: {_options(wrong)}")
 

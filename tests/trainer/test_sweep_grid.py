@@ -123,4 +123,6 @@ def test_help_says_what_can_be_an_axis(capsys: pytest.CaptureFixture[str]) -> No
     page = capsys.readouterr().out
     assert "usage: trainer sweep AXES [--jobs J] -- OPTIONS" in page
     assert all(name in page for name in ("--edge-front", "--keep", "--lr", "--downlink-bottleneck", "--seed"))
+    assert not any(name in page for name in ("--calibrate", "--max-drop", "--labels", "--distill-steps"))
+    assert "--layer-lr" not in page
     assert all(len(line) <= 110 for line in page.splitlines())

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from splitwire.command_line import Parser
 from splitwire.errors import ConfigError
 from trainer.options import make_parser
+from trainer.split_arguments import OPTIONS_OF_SPLIT
 
 __all__ = ["DEFAULT", "SweepOptions", "read_options", "refuse_decided"]
 
 #: The value of an axis that leaves its option out.
 DEFAULT = "default"
 
-#: Where a training writes and how fast it runs say nothing of what it is.
-_NO_AXES = {"--out", "--bundle", "--threads", "--image-memory"}
+#: Where a training writes and how fast it runs say nothing of what it is; a split without training is none;
+#: and layer-wise rates are three numbers.
+_NO_AXES = {"out", "bundle", "threads", "image_memory", *OPTIONS_OF_SPLIT, "layer_rates"}
 
 #: What a sweep decides for each of its trainings.
 _DECIDED = ("--resume", "--overwrite", "--bundle")
@@ -85,9 +87,8 @@ def _axis_names(training: Parser) -> list[str]:
     return [
         name
         for action in training._actions
-        if isinstance(action, argparse._StoreAction)
+        if isinstance(action, argparse._StoreAction) and action.dest not in _NO_AXES
         for name in action.option_strings
-        if name not in _NO_AXES
     ]
 
 
