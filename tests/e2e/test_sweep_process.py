@@ -66,6 +66,15 @@ def test_a_finished_sweep_is_shown_and_not_trained_again(whole: Path, options: t
     assert {path: path.stat().st_mtime_ns for path in whole.glob("*/*")} == before
 
 
+def test_modules_where_the_user_stands_are_not_imported(tmp_path: Path, options: tuple[str, ...]) -> None:
+    for name in ("random.py", "trainer.py"):
+        (tmp_path / name).write_text("raise SystemExit('not meant')")
+    words = command(("--seed", "0"), "--edge-back", "1", *options, "--epochs", "1", "--out", tmp_path / "out")
+    done = run_to_end([words[0], "-P", *words[1:]], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(tmp_path / "out")) == 1
+
+
 def test_another_grid_is_refused(whole: Path, options: tuple[str, ...]) -> None:
     done = sweep(AXES, *options, "--epochs", "5", "--out", whole)
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,21 +1,25 @@
 """A training that ends when the command that started it does, however that ended: standard input is a pipe
-of the command's, and its end is the command's end.
-
-    python -m trainer.sweep.leash ARGUMENTS OF TRAINER
-"""
+of the command's, and its end is the command's end."""
 
 import os
 import signal
-import sys
 import threading
 import time
 
 from trainer.__main__ import main
 
+__all__ = ["train"]
+
 #: For the answer to an interrupt; every epoch has left a checkpoint, so that nothing is lost by force.
 _GRACE_SECONDS = 10.0
 
 _STDIN, _CHUNK, _INTERRUPTED = 0, 1024, 130
+
+
+def train() -> int:
+    """What the words of this process ask `trainer` for; the exit status."""
+    threading.Thread(target=_follow, daemon=True).start()
+    return main()
 
 
 def _follow() -> None:
@@ -25,8 +29,3 @@ def _follow() -> None:
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(_GRACE_SECONDS)
     os._exit(_INTERRUPTED)
-
-
-if __name__ == "__main__":
-    threading.Thread(target=_follow, daemon=True).start()
-    sys.exit(main())

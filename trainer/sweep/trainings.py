@@ -14,6 +14,19 @@ from trainer.sweep.results import BUNDLE, Result, read_result, write_results
 
 __all__ = ["Show", "Trainings", "run_grid"]
 
+#: How a training begins. Without the folder that the user stands in, -P, whose random.py would be taken for
+#: Python's; and with that of this package, which need not be installed.
+_PACKAGES = str(Path(__file__).absolute().parents[2])
+_LEASH = """\
+import sys
+packages = sys.argv.pop(1)
+if packages not in sys.path:
+    sys.path.insert(0, packages)
+from trainer.sweep.leash import train
+sys.exit(train())
+"""
+_PROGRAM = (sys.executable, "-P", "-c", _LEASH, _PACKAGES)
+
 #: What is made of the folder and of what is finished there, at least one: pictures, a table.
 Show = Callable[[Path, Sequence[Result]], None]
 
@@ -86,7 +99,7 @@ class Trainings:
             how = ("--threads", str(self.grid.threads), "--quiet")
             resume = ("--resume",) if (folder / CHECKPOINT).exists() else ()
             print(f"{'resumed' if resume else 'started'}  {cell}", flush=True)
-            command = (sys.executable, "-m", "trainer.sweep.leash", *cell.arguments, *where, *how, *resume)
+            command = (*_PROGRAM, *cell.arguments, *where, *how, *resume)
             yield Task(cell.name, command, folder / "train.log")
 
     def _ended(self, task: Task, status: int) -> None:
