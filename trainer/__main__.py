@@ -8,14 +8,18 @@ from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 
-from splitwire.errors import ConfigError, SplitwireError
-from trainer.config import CHECKPOINT, TrainConfig, default_run
-from trainer.data import load
-from trainer.data_arguments import storage_from
-from trainer.imagenet import published_weights
-from trainer.memory import keep_freed_memory
-from trainer.options import check_threads, config_from, make_parser
-from trainer.split_arguments import refuse_options_of_split, request_from
+try:  # for Ctrl-C in the tenths of a second that these take
+    from splitwire.errors import ConfigError, SplitwireError
+    from trainer.config import CHECKPOINT, TrainConfig, default_run
+    from trainer.data import load
+    from trainer.data_arguments import storage_from
+    from trainer.imagenet import published_weights
+    from trainer.memory import keep_freed_memory
+    from trainer.options import check_threads, config_from, make_parser
+    from trainer.split_arguments import refuse_options_of_split, request_from
+except KeyboardInterrupt:
+    print("\ntrainer: interrupted", file=sys.stderr)
+    sys.exit(130)
 
 __all__ = ["main"]
 

@@ -77,6 +77,20 @@ def test_help_and_mistakes_do_not_wait_for_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True).returncode == 0
 
 
+def test_interrupted_while_it_starts() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'trainer.data': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "import trainer.__main__"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "\ntrainer: interrupted\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
