@@ -1,11 +1,6 @@
 """The artifact: a folder of manifest.json and one graph for each partition. docs/bundle-format.md."""
 
-import ctypes
 import hashlib
-import os
-import secrets
-import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from splitwire.destination import write_folder
 from splitwire.engine import Engine
 from splitwire.errors import BundleError, BundleNotFound, FileDigestMismatch, GraphError, ManifestError
-from splitwire.manifest import FORMAT_VERSION, MAX_MANIFEST_BYTES, FileDigest, Manifest
+from splitwire.manifest import FORMAT_VERSION, MANIFEST, MAX_MANIFEST_BYTES, FileDigest, Manifest
 from splitwire.plan import BoundarySpec, SplitPlan
 from splitwire.preprocess import Preprocess
 
@@ -25,14 +21,11 @@ __all__ = [
     "Bundle",
     "FileDigest",
     "Manifest",
-    "check_replaceable",
     "save_bundle",
 ]
 
 #: How much of the manifest's SHA-256 names a bundle on the wire.
 DIGEST_BYTES = 8
-
-_MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +120,10 @@ def save_bundle(
         engine = Engine(graph)
         _check_contract(role, engine, manifest)
         engine.warm_up()
-    files = {f"{role}.onnx": graph for role, graph in graphs.items()} | {_MANIFEST: content}
+    files = {f"{role}.onnx": graph for role, graph in graphs.items()} | {MANIFEST: content}
     target = Path(path).resolve()
     try:
-        _write_folder(target, files)
+        write_folder(target, files)
     except OSError as e:
         raise BundleError(f"cannot write the bundle {target}: {e}") from e
     return Bundle.load(target)
@@ -149,10 +142,10 @@ def _check_contract(role: str, engine: Engine, manifest: Manifest) -> None:
 
 
 def _read_manifest(path: Path) -> bytes:
-    file = path / _MANIFEST
+    file = path / MANIFEST
     try:
         if not file.is_file():
-            raise BundleNotFound(f"no bundle at {path}: there is no {_MANIFEST}")
+            raise BundleNotFound(f"no bundle at {path}: there is no {MANIFEST}")
         with file.open("rb") as stream:
             return stream.read(MAX_MANIFEST_BYTES + 1)
     except OSError as e:
@@ -189,77 +182,3 @@ def _read_verified(file: Path, expected: FileDigest) -> bytes:
 
 def _digest(data: bytes) -> FileDigest:
     return FileDigest(hashlib.sha256(data).hexdigest(), len(data))
-
-
-def check_replaceable(target: Path) -> None:
-    """Return if a bundle may be written to `target`: nothing is there, an empty folder, or a bundle.
-
-    Raises:
-        BundleError: something else is.
-    """
-    if (
-        target.exists()
-        and not (target / _MANIFEST).is_file()
-        and (not target.is_dir() or any(target.iterdir()))
-    ):
-        raise BundleError(f"{target} exists and is no bundle: not replacing it")
-
-
-def _write_folder(target: Path, files: Mapping[str, bytes]) -> None:
-    check_replaceable(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        folder.mkdir()
-        for name, data in files.items():
-            _write_file(folder / name, data)
-        _sync_folder(folder)
-        _move(folder, target)
-        _sync_folder(target.parent)
-    finally:
-        # Holds what was written in vain, or, after an exchange, what was replaced.
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    with path.open("xb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _move(folder: Path, target: Path) -> None:
-    """A rename, or, where a bundle is in the way, an exchange: at no moment is there none.
-
-    Only Linux can exchange. Elsewhere the old bundle steps aside first, and comes back if that fails.
-    """
-    if not target.exists() or not any(target.iterdir()):
-        folder.rename(target)
-    elif not _exchange(folder, target):
-        aside = folder.with_name(f"{folder.name}.old")
-        target.rename(aside)
-        try:
-            folder.rename(target)
-        except OSError:
-            aside.rename(target)
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    if sys.platform != "linux":
-        return False
-    at_fdcwd, rename_exchange = -100, 2
-    try:
-        renameat2 = ctypes.CDLL(None).renameat2
-    except AttributeError:  # a C library without it
-        return False
-    return bool(renameat2(at_fdcwd, bytes(one), at_fdcwd, bytes(other), rename_exchange) == 0)

@@ -11,11 +11,25 @@ from splitwire.errors import ConfigError, ManifestError, PlanError
 from splitwire.plan import BoundarySpec, SplitPlan
 from splitwire.preprocess import Preprocess
 
-__all__ = ["FORMAT_VERSION", "MAX_MANIFEST_BYTES", "FileDigest", "Manifest"]
+__all__ = [
+    "BUNDLE_FILES",
+    "FORMAT_VERSION",
+    "MANIFEST",
+    "MAX_MANIFEST_BYTES",
+    "FileDigest",
+    "Manifest",
+    "claims_to_be_manifest",
+]
 
 #: Version 2 brought a boundary's tables, version 3 their predictor; manifests without are read as well.
 FORMAT_VERSION = 3
 _VERSIONS = (1, 2, FORMAT_VERSION)
+
+#: In a bundle's folder.
+MANIFEST = "manifest.json"
+
+#: All that a bundle's folder holds; no tail.onnx where there is no tail.
+BUNDLE_FILES = frozenset((MANIFEST, "head.onnx", "body.onnx", "tail.onnx"))
 
 #: Twenty times what a thousand long labels take.
 MAX_MANIFEST_BYTES = 1 << 20
@@ -150,6 +164,17 @@ class Manifest:
                 "files": _files(value["files"]),
             }
         )
+
+
+def claims_to_be_manifest(data: bytes) -> bool:
+    """Whether it has a manifest's fields, be they impossible or of a newer format; other programs have files
+    of this name, too.
+    """
+    try:
+        value = _parse(data)
+    except ManifestError:
+        return False
+    return isinstance(value, dict) and set(_KEYS) <= set(value)
 
 
 def _on_one_line(array: re.Match[str]) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from splitwire.bundle import Bundle, check_replaceable
+from splitwire.bundle import Bundle
+from splitwire.destination import check_replaceable
 from splitwire.errors import CheckpointError
 from trainer.config import CHECKPOINT, TrainConfig
 from trainer.data.dataset import Dataset

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from splitwire import bundle as bundle_module
+from splitwire import destination
 from splitwire.bundle import Bundle, FileDigest, save_bundle
 from splitwire.errors import BundleError, BundleNotFound, FileDigestMismatch, GraphError, ManifestError
 from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
@@ -139,20 +139,6 @@ def test_a_manifest_that_could_not_be_read_is_not_written(tiny_bundle: Bundle, t
     assert listing(tmp_path) == []
 
 
-@pytest.mark.parametrize("existing", ["file", "folder"])
-def test_only_a_bundle_is_replaced(tiny_bundle: Bundle, tmp_path: Path, existing: str) -> None:
-    target = tmp_path / "precious"
-    if existing == "file":
-        target.write_text("thesis")
-    else:
-        target.mkdir()
-        (target / "thesis.tex").write_text("thesis")
-    with pytest.raises(BundleError, match="not replacing"):
-        save_bundle(target, **fields(tiny_bundle))
-    assert listing(tmp_path) == ["precious"]
-    assert (target if existing == "file" else target / "thesis.tex").read_text() == "thesis"
-
-
 # Replacing
 
 
@@ -161,8 +147,7 @@ def test_replacing(
     tiny_bundle: Bundle, folder: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
 ) -> None:
     if not exchange:
-        monkeypatch.setattr(bundle_module, "_exchange", lambda *_: False)
-    (folder / "notes.txt").write_text("of the old one")
+        monkeypatch.setattr(destination, "_exchange", lambda *_: False)
     saved = save_bundle(folder, **fields(tiny_bundle, name="second"))
     assert Bundle.load(folder) == saved
     assert saved.manifest.name == "second"
@@ -210,17 +195,17 @@ def _break(monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
         raise full
 
     if failing == "write":
-        write = bundle_module._write_file
+        write = destination._write_file
         monkeypatch.setattr(
-            bundle_module, "_write_file", lambda p, d: fail() if p.name == "tail.onnx" else write(p, d)
+            destination, "_write_file", lambda p, d: fail() if p.name == "tail.onnx" else write(p, d)
         )
     elif failing == "sync":
         monkeypatch.setattr(os, "fsync", fail)
     elif failing == "exchange":
-        monkeypatch.setattr(bundle_module, "_exchange", fail)
+        monkeypatch.setattr(destination, "_exchange", fail)
     else:
         rename = Path.rename
-        monkeypatch.setattr(bundle_module, "_exchange", lambda *_: False)
+        monkeypatch.setattr(destination, "_exchange", lambda *_: False)
         monkeypatch.setattr(
             Path,
             "rename",

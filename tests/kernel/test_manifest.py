@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitwire.errors import ManifestError
-from splitwire.manifest import FORMAT_VERSION, MAX_MANIFEST_BYTES, FileDigest, Manifest
+from splitwire.manifest import (
+    FORMAT_VERSION,
+    MAX_MANIFEST_BYTES,
+    FileDigest,
+    Manifest,
+    claims_to_be_manifest,
+)
 from splitwire.plan import FLOAT_BITS, BoundarySpec, SplitPlan
 from splitwire.preprocess import Preprocess
 from tests.kernel.refusal import result_or_refusal
@@ -200,3 +206,16 @@ def test_truncation_and_flips_of_every_byte() -> None:
     for candidate in broken:
         m, error = result_or_refusal(partial(Manifest.from_bytes, candidate))
         assert m or type(error) is ManifestError
+
+
+def test_what_claims_to_be_a_manifest() -> None:
+    """Also one of a newer format, or one that contradicts itself."""
+    assert claims_to_be_manifest(manifest().to_bytes())
+    assert claims_to_be_manifest(edited(format_version=99, labels=[], added="later"))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"[]", b"null", b'{"name": "my app", "format_version": 2}', b" " * (1 << 21)]
+)
+def test_what_does_not(data: bytes) -> None:
+    assert not claims_to_be_manifest(data)
