@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 try:  # for Ctrl-C in the tenths of a second that these take
     from splitwire.errors import ConfigError, SplitwireError
+    from trainer.claim import check_run
     from trainer.config import CHECKPOINT, TrainConfig, default_run
     from trainer.data import load
     from trainer.data_arguments import storage_from
@@ -87,6 +88,8 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.dataset == "digits":
         print("data set: the embedded handwritten digits; name another with --dataset cifar10 or folder")
     folder = _folder(arguments, config)
+    bundle = arguments.bundle or folder / "bundle"
+    check_run(folder, bundle, resume=arguments.resume, overwrite=arguments.overwrite)
     dataset = load(
         arguments.dataset,
         root=arguments.data,
@@ -101,9 +104,8 @@ def _train(arguments: argparse.Namespace) -> int:
         config,
         dataset,
         folder=folder,
-        bundle=arguments.bundle or folder / "bundle",
+        bundle=bundle,
         resume=arguments.resume,
-        overwrite=arguments.overwrite,
         weights=_weights(arguments),
         teacher=arguments.teacher,
         reset_classifier=arguments.reset_classifier,

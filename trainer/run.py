@@ -7,9 +7,7 @@ from typing import Any
 import torch
 
 from splitwire.bundle import Bundle
-from splitwire.destination import check_replaceable
-from splitwire.errors import CheckpointError
-from trainer.config import CHECKPOINT, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data.dataset import Dataset
 from trainer.distill import Teacher
 from trainer.evaluate import Evaluation
@@ -34,7 +32,6 @@ def run(
     folder: Path,
     bundle: Path,
     resume: bool = False,
-    overwrite: bool = False,
     weights: Path | None = None,
     teacher: Path | None = None,
     reset_classifier: bool = False,
@@ -43,19 +40,17 @@ def run(
 ) -> Bundle:
     """Trains in `folder`, evaluates on every test image, writes `bundle` and prints what was measured.
 
+    folder, bundle: where `trainer.claim` found that it may write; what lies there is replaced.
     weights: what `load_weights` can read, to start from; it plays no part when resuming.
     teacher: a run's checkpoint to distil from; needed again when resuming.
 
     Raises:
         WeightsError: the teacher cannot be read, or the weights do not fit the model.
-        CheckpointError: nothing to resume, or a run in `folder` that neither resume nor overwrite covers.
-        BundleError: at `bundle` is something else.
+        CheckpointError: `folder` cannot be written, or what is there is no run to resume.
+        BundleError: `bundle` cannot be written.
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    check_replaceable(bundle)  # before hours of training, not after
-    if (folder / CHECKPOINT).exists() and not (resume or overwrite):
-        raise CheckpointError(f"{folder} has a run already: --resume continues it, --overwrite starts anew")
     trainer = Trainer(config, dataset, folder, progress=progress, teacher=_teacher(teacher, config, dataset))
     print(outline(trainer.network))
     if warning := bf16_warning(config):

@@ -20,6 +20,12 @@ SPLIT = ("--edge-front", "3", "--edge-back", "1")
 QUICK = ("--epochs", "1", "--width", "0.1", "--batch-size", "8", "--quiet", "--threads", "1")
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Folders that are not named lie there, and what lies in the checkout plays no part."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Two classes of tiny pictures in the layout of --dataset folder."""
@@ -222,8 +228,9 @@ def test_layer_wise_rates(
     assert configured(monkeypatch, *words).layer_rates == rates
 
 
-@pytest.mark.parametrize("words", [("--weights", "net.pth"), ("--resume",)])
+@pytest.mark.parametrize("words", [("--weights", "net.pth"), ("--resume", "--out", ".")])
 def test_frozen_layers(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    Path("checkpoint.pt").touch()
     assert configured(monkeypatch, *words).freeze == 0
     assert configured(monkeypatch, *words, "--freeze", "19").freeze == 19
 
@@ -264,6 +271,31 @@ def test_a_published_data_set_from_training_to_evaluation(
     assert "cub200, 3 of 3 test images" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--out", "run"), "run has a run already: --resume continues it, --overwrite starts anew"),
+        (("--out", "new", "--resume"), "no checkpoint at new/checkpoint.pt"),
+        (("--out", "new", "--bundle", "new"), "the bundle new would take the place of the run in new"),
+        (("--out", "new", "--bundle", "thesis"), "thesis exists and is no bundle: not replacing it"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_where_nothing_may_be_written_no_image_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.setattr("trainer.__main__.load", lambda *_, **__: pytest.fail("images were loaded"))
+    Path("thesis").write_text("mine")
+    Path("run").mkdir()
+    Path("run", "checkpoint.pt").touch()
+    assert main([*SPLIT, *arguments]) == 2
+    assert capsys.readouterr().err.removeprefix("trainer: error: ").startswith(message)
+    assert not Path("new").exists()
+
+
 def test_interrupted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,7 +308,7 @@ def test_interrupted(
         "\ntrainer: interrupted; no epoch was finished, so there is nothing to resume\n"
     )
     (tmp_path / "checkpoint.pt").touch()
-    assert main([*SPLIT, "--out", str(tmp_path)]) == 130
+    assert main([*SPLIT, "--out", str(tmp_path), "--resume"]) == 130
     assert capsys.readouterr().err == (
         "\ntrainer: interrupted; --resume continues after the last finished epoch\n"
     )

@@ -10,7 +10,7 @@ import torch
 
 import trainer.train
 from splitwire.bundle import Bundle
-from splitwire.errors import BundleError, CheckpointError, WeightsError
+from splitwire.errors import CheckpointError, WeightsError
 from splitwire.plan import SplitPlan
 from tests.trainer.networks import make_config, make_dataset, make_model
 from trainer.config import BoundaryOptions
@@ -20,9 +20,7 @@ from trainer.weights import torchvision_name
 DATASET = make_dataset(test=40)
 
 
-def go(
-    folder: Path, *, epochs: int = 1, resume: bool = False, overwrite: bool = False, **more: Any
-) -> Bundle:
+def go(folder: Path, *, epochs: int = 1, resume: bool = False, **more: Any) -> Bundle:
     config = make_config(epochs=epochs, **more.pop("config", {}))
     bundle = more.pop("bundle", folder / "bundle")
     return run(
@@ -31,7 +29,6 @@ def go(
         folder=folder,
         bundle=bundle,
         resume=resume,
-        overwrite=overwrite,
         progress=False,
         **more,
     )
@@ -88,15 +85,6 @@ def test_prints_what_is_cut_and_what_was_measured(tmp_path: Path, capsys: pytest
     assert str(bundle.path) in lines[-1]
 
 
-def test_a_run_is_not_overwritten_unasked(finished: Path) -> None:
-    before = (finished / "checkpoint.pt").read_bytes()
-    with pytest.raises(
-        CheckpointError, match="has a run already: --resume continues it, --overwrite starts anew"
-    ):
-        go(finished, epochs=2)
-    assert (finished / "checkpoint.pt").read_bytes() == before
-
-
 def test_resuming_a_finished_run_makes_the_same_bundle(
     finished: Path, made: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,7 +94,7 @@ def test_resuming_a_finished_run_makes_the_same_bundle(
 
 
 def test_overwriting_starts_anew(finished: Path, made: Bundle) -> None:
-    bundle = go(finished, epochs=1, overwrite=True)
+    bundle = go(finished, epochs=1)
     assert len((finished / "metrics.jsonl").read_text().splitlines()) == 1
     assert bundle.digest != made.digest
 
@@ -119,7 +107,7 @@ def test_what_was_overwritten_cannot_be_resumed(finished: Path, monkeypatch: pyt
 
     monkeypatch.setattr(trainer.train, "evaluate", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        go(finished, epochs=2, overwrite=True)
+        go(finished, epochs=2)
     with pytest.raises(CheckpointError, match="no checkpoint"):
         go(finished, epochs=2, resume=True)
 
@@ -147,7 +135,7 @@ def test_weights_that_do_not_fit_leave_the_run_as_it_was(finished: Path, tmp_pat
     torch.save({"features.0.0.weight": torch.zeros(1)}, tmp_path / "weights.pth")
     before = (finished / "checkpoint.pt").read_bytes()
     with pytest.raises(WeightsError):
-        go(finished, overwrite=True, weights=tmp_path / "weights.pth")
+        go(finished, weights=tmp_path / "weights.pth")
     assert (finished / "checkpoint.pt").read_bytes() == before
 
 
@@ -156,15 +144,6 @@ def test_a_bundle_elsewhere(tmp_path: Path) -> None:
     assert bundle.path == (tmp_path / "models" / "tints").resolve()
     assert not (tmp_path / "run" / "bundle").exists()
     assert np.isfinite(bundle.manifest.metrics["loss"])
-
-
-def test_where_no_bundle_may_be_written_nothing_is_trained(tmp_path: Path) -> None:
-    file = tmp_path / "taken"
-    file.write_text("mine")
-    with pytest.raises(BundleError, match=f"{file} exists and is no bundle: not replacing it"):
-        go(tmp_path / "run", bundle=file)
-    assert file.read_text() == "mine"
-    assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 
 def test_a_teacher_that_knows_other_classes_is_none(made: Bundle, tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""What a command may write to, found before its hours of work. Imports no torch."""
+
+from pathlib import Path
+
+from splitwire.destination import check_replaceable
+from splitwire.errors import BundleError, CheckpointError, ConfigError
+from trainer.config import CHECKPOINT
+
+__all__ = ["check_run"]
+
+
+def check_run(folder: Path, bundle: Path, *, resume: bool, overwrite: bool) -> None:
+    """Return if a training may write its checkpoints to `folder` and then a bundle to `bundle`.
+
+    Raises:
+        CheckpointError: nothing to resume, or a run in `folder` that neither resume nor overwrite covers.
+        ConfigError: `folder` is within `bundle`, which is replaced as a whole.
+        BundleError: at `bundle` is something else than a bundle.
+    """
+    there = (folder / CHECKPOINT).exists()
+    if resume and not there:
+        raise CheckpointError(f"no checkpoint at {folder / CHECKPOINT}")
+    if there and not (resume or overwrite):
+        raise CheckpointError(f"{folder} has a run already: --resume continues it, --overwrite starts anew")
+    if _resolved(folder).is_relative_to(_resolved(bundle)):
+        raise ConfigError(
+            f"the bundle {bundle} would take the place of the run in {folder}: name another --bundle"
+        )
+    check_replaceable(bundle)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise BundleError(f"{path} cannot be followed: {error}") from error
