@@ -6,7 +6,7 @@ from splitwire.destination import check_replaceable
 from splitwire.errors import BundleError, CheckpointError, ConfigError
 from trainer.config import CHECKPOINT
 
-__all__ = ["check_run"]
+__all__ = ["check_bundle", "check_run"]
 
 
 def check_run(folder: Path, bundle: Path, *, resume: bool, overwrite: bool) -> None:
@@ -14,8 +14,8 @@ def check_run(folder: Path, bundle: Path, *, resume: bool, overwrite: bool) -> N
 
     Raises:
         CheckpointError: nothing to resume, or a run in `folder` that neither resume nor overwrite covers.
-        ConfigError: `folder` is within `bundle`, which is replaced as a whole.
-        BundleError: at `bundle` is something else than a bundle.
+        ConfigError: `folder` is within `bundle`, which is replaced as a whole; or as `check_bundle`.
+        BundleError: as `check_bundle`.
     """
     there = (folder / CHECKPOINT).exists()
     if resume and not there:
@@ -26,7 +26,19 @@ def check_run(folder: Path, bundle: Path, *, resume: bool, overwrite: bool) -> N
         raise ConfigError(
             f"the bundle {bundle} would take the place of the run in {folder}: name another --bundle"
         )
+    check_bundle(bundle, replace=resume or overwrite)
+
+
+def check_bundle(bundle: Path, *, replace: bool) -> None:
+    """Return if a bundle may be written to `bundle`. replace: in the place of one that is there.
+
+    Raises:
+        ConfigError: one is there, and is not to be replaced.
+        BundleError: something else is there.
+    """
     check_replaceable(bundle)
+    if bundle.exists() and not replace:
+        raise ConfigError(f"{bundle} is there already: --overwrite replaces it")
 
 
 def _resolved(path: Path) -> Path:

@@ -235,7 +235,11 @@ def _add_output(group: _Group) -> None:
     group.add_argument(
         "--resume", action="store_true", help="continue the run in --out after its last finished epoch"
     )
-    group.add_argument("--overwrite", action="store_true", help="start anew where --out has a run already")
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="start anew where --out has a run already, and replace --bundle",
+    )
     group.add_argument("--quiet", action="store_true", help="no progress bars")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from splitwire.bundle import Bundle
 from splitwire.errors import BundleError, CheckpointError, ConfigError
-from trainer.claim import check_run
+from trainer.claim import check_bundle, check_run
 
 
 def check(folder: Path, bundle: Path | None = None, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -80,3 +80,32 @@ def test_only_a_bundle_is_replaced(tmp_path: Path) -> None:
     file.write_text("mine")
     with pytest.raises(BundleError, match=f"{file} exists and is no bundle: not replacing it"):
         check(tmp_path / "run", file, overwrite=True)
+
+
+def test_another_runs_bundle_is_not_replaced_unasked(finished: Path, tmp_path: Path) -> None:
+    bundle = finished / "bundle"
+    with pytest.raises(ConfigError, match=f"^{bundle} is there already: --overwrite replaces it$"):
+        check(tmp_path / "run", bundle)
+    check(tmp_path / "run", bundle, overwrite=True)
+
+
+def test_nor_is_one_whose_run_is_gone(finished: Path) -> None:
+    """As where a split without training made it."""
+    (finished / "checkpoint.pt").unlink()
+    with pytest.raises(ConfigError, match="bundle is there already"):
+        check(finished)
+    check(finished, overwrite=True)
+
+
+def test_a_run_that_is_resumed_replaces_its_bundle_wherever_that_is(finished: Path, tmp_path: Path) -> None:
+    bundle = (finished / "bundle").rename(tmp_path / "b")
+    check(finished, bundle, resume=True)
+
+
+def test_without_a_run(finished: Path, tmp_path: Path) -> None:
+    check_bundle(tmp_path / "new", replace=False)
+    with pytest.raises(ConfigError, match="is there already: --overwrite replaces it"):
+        check_bundle(finished / "bundle", replace=False)
+    check_bundle(finished / "bundle", replace=True)
+    with pytest.raises(BundleError, match="finished exists and is no bundle"):
+        check_bundle(finished, replace=True)

@@ -1,4 +1,5 @@
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -277,6 +278,7 @@ def test_a_published_data_set_from_training_to_evaluation(
         (("--out", "run"), "run has a run already: --resume continues it, --overwrite starts anew"),
         (("--out", "new", "--resume"), "no checkpoint at new/checkpoint.pt"),
         (("--out", "new", "--bundle", "new"), "the bundle new would take the place of the run in new"),
+        (("--out", "new", "--bundle", "old"), "old is there already: --overwrite replaces it"),
         (("--out", "new", "--bundle", "thesis"), "thesis exists and is no bundle: not replacing it"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -284,6 +286,7 @@ def test_a_published_data_set_from_training_to_evaluation(
 def test_where_nothing_may_be_written_no_image_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    tiny_bundle: Bundle,
     arguments: tuple[str, ...],
     message: str,
 ) -> None:
@@ -291,6 +294,7 @@ def test_where_nothing_may_be_written_no_image_is_loaded(
     Path("thesis").write_text("mine")
     Path("run").mkdir()
     Path("run", "checkpoint.pt").touch()
+    shutil.copytree(tiny_bundle.path, "old")
     assert main([*SPLIT, *arguments]) == 2
     assert capsys.readouterr().err.removeprefix("trainer: error: ").startswith(message)
     assert not Path("new").exists()

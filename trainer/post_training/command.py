@@ -9,6 +9,7 @@ from torch import Tensor
 
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
+from trainer.claim import check_bundle
 from trainer.data.unlabelled import load_images
 from trainer.export import export_bundle
 from trainer.model import MobileNetV2
@@ -37,9 +38,9 @@ def run_split(
         DatasetError: too few images, or one that cannot be read.
         ConfigError: preprocessing or labels that do not fit, no quantization loses as little as allowed, or a
             bundle is there.
+        BundleError: something else is there.
     """
-    if bundle.exists() and not overwrite:
-        raise ConfigError(f"{bundle} is there already: --overwrite replaces it")
+    check_bundle(bundle, replace=overwrite)
     if threads is not None:
         torch.set_num_threads(threads)
     source = find_source(request.weights, request.preprocess)
