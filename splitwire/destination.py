@@ -4,6 +4,7 @@ import ctypes
 import os
 import secrets
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from splitwire.errors import BundleError
 from splitwire.manifest import BUNDLE_FILES, MANIFEST, MAX_MANIFEST_BYTES, claims_to_be_manifest
 
-__all__ = ["check_replaceable", "write_folder"]
+__all__ = ["check_replaceable", "check_writable", "write_folder"]
 
 #: Of what lies where no bundle may go, what an error names.
 _MOST_NAMES = 5
@@ -45,6 +46,25 @@ def _refuse_others(target: Path) -> None:
 def _some(names: Sequence[str]) -> str:
     rest = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def check_writable(target: Path) -> None:
+    """Return if a folder could be written to `target` now: it tries to make one in the nearest folder above.
+
+    Raises:
+        BundleError: it could not.
+    """
+    try:
+        resolved = target.resolve()
+        if resolved.is_mount():
+            raise BundleError(f"cannot write the bundle {target}: a file system is mounted there")
+        above = next(parent for parent in resolved.parents if parent.exists())
+    except (OSError, RuntimeError) as e:  # RuntimeError: links in a circle
+        raise BundleError(f"cannot write the bundle {target}: {e}") from e
+    try:
+        Path(tempfile.mkdtemp(prefix=".splitwire-", dir=above)).rmdir()
+    except OSError as e:
+        raise BundleError(f"cannot write the bundle {target}: {above}: {e.strerror}") from e
 
 
 def write_folder(target: Path, files: Mapping[str, bytes]) -> None:

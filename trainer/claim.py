@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from splitwire.destination import check_replaceable
+from splitwire.destination import check_replaceable, check_writable
 from splitwire.errors import BundleError, CheckpointError, ConfigError
 from trainer.config import CHECKPOINT
 
@@ -34,11 +34,12 @@ def check_bundle(bundle: Path, *, replace: bool) -> None:
 
     Raises:
         ConfigError: one is there, and is not to be replaced.
-        BundleError: something else is there.
+        BundleError: something else is there, or it cannot be written.
     """
     check_replaceable(bundle)
     if bundle.exists() and not replace:
         raise ConfigError(f"{bundle} is there already: --overwrite replaces it")
+    check_writable(bundle)
 
 
 def _resolved(path: Path) -> Path:

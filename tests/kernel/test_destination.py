@@ -7,7 +7,7 @@ import pytest
 
 from splitwire import destination
 from splitwire.bundle import Bundle
-from splitwire.destination import check_replaceable, write_folder
+from splitwire.destination import check_replaceable, check_writable, write_folder
 from splitwire.errors import BundleError
 
 FILES = {"manifest.json": b"{}", "head.onnx": b"head"}
@@ -123,3 +123,45 @@ def test_what_came_at_the_last_moment_is_not_removed(folder: Path, monkeypatch: 
     write_folder(folder, FILES)
     assert content(folder) == FILES
     assert [path.read_text() for path in folder.parent.glob(".bundle.*/*")] == ["mine"]
+
+
+def test_where_a_bundle_can_be_written_no_trace_is_left(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("not/yet")
+    before = content(tmp_path)
+    for target in (folder, tmp_path / "new", tmp_path / "not" / "yet" / "there", tmp_path / "link"):
+        check_writable(target)
+    assert content(tmp_path) == before
+
+
+def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for target in (file / "b", file / "deep" / "er"):
+        with pytest.raises(BundleError, match=f"^cannot write the bundle {target}: {file}: Not a directory$"):
+            check_writable(target)
+
+
+def test_a_parent_in_which_nothing_can_be_made() -> None:
+    """Nobody can, not even root."""
+    with pytest.raises(BundleError, match=r"^cannot write the bundle /proc/b: /proc: \w[\w ]+$"):
+        check_writable(Path("/proc/b"))
+
+
+def test_a_parent_that_is_read_only(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root can write everywhere")
+    tmp_path.chmod(0o500)
+    with pytest.raises(BundleError, match=f": {tmp_path}: Permission denied$"):
+        check_writable(tmp_path / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mounted_file_system_cannot_be_replaced() -> None:
+    with pytest.raises(BundleError, match=r"^cannot write the bundle /: a file system is mounted there$"):
+        check_writable(Path("/"))
+
+
+def test_a_way_that_leads_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(BundleError, match=f"^cannot write the bundle {tmp_path}/circle/b: "):
+        check_writable(tmp_path / "circle" / "b")

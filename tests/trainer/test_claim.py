@@ -109,3 +109,11 @@ def test_without_a_run(finished: Path, tmp_path: Path) -> None:
     check_bundle(finished / "bundle", replace=True)
     with pytest.raises(BundleError, match="finished exists and is no bundle"):
         check_bundle(finished, replace=True)
+
+
+def test_where_no_bundle_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        BundleError, match=f"^cannot write the bundle {tmp_path}/file/b: {tmp_path}/file: Not a"
+    ):
+        check(tmp_path / "run", tmp_path / "file" / "b")

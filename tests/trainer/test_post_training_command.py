@@ -10,6 +10,7 @@ from tests.trainer.networks import CLASSES, make_model
 from trainer.__main__ import main
 from trainer.data.dataset import Split
 from trainer.measurement import measure
+from trainer.post_training import command
 from trainer.weights import torchvision_name
 
 _SIZE = 32
@@ -95,3 +96,24 @@ def test_a_bundle_is_replaced_only_when_told(
     assert "is there already: --overwrite replaces it" in capsys.readouterr().err
     assert run(weights, photos, tmp_path / "out", "--overwrite") == 0
     Bundle.load(tmp_path / "out" / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("bundle", "message"),
+    [
+        ("net.safetensors", "net.safetensors exists and is no bundle: not replacing it"),
+        ("net.safetensors/b", "net.safetensors: Not a directory"),
+    ],
+)
+def test_where_no_bundle_may_be_written_nothing_is_searched(
+    tmp_path: Path,
+    weights: Path,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    bundle: str,
+    message: str,
+) -> None:
+    monkeypatch.setattr(command, "find_source", lambda *_: pytest.fail("weights were looked at"))
+    assert run(weights, photos, tmp_path / "out", "--bundle", str(tmp_path / bundle), "--overwrite") == 2
+    assert message in capsys.readouterr().err

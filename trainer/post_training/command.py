@@ -38,7 +38,7 @@ def run_split(
         DatasetError: too few images, or one that cannot be read.
         ConfigError: preprocessing or labels that do not fit, no quantization loses as little as allowed, or a
             bundle is there.
-        BundleError: something else is there.
+        BundleError: something else is there, or it cannot be written.
     """
     check_bundle(bundle, replace=overwrite)
     if threads is not None:
