@@ -15,6 +15,7 @@ try:  # for Ctrl-C in the tenths of a second that these take
     from trainer.data import load
     from trainer.data_arguments import storage_from
     from trainer.imagenet import published_weights
+    from trainer.lock import locked
     from trainer.memory import keep_freed_memory
     from trainer.options import check_threads, config_from, make_parser
     from trainer.split_arguments import refuse_options_of_split, request_from
@@ -89,7 +90,13 @@ def _train(arguments: argparse.Namespace) -> int:
         print("data set: the embedded handwritten digits; name another with --dataset cifar10 or folder")
     folder = _folder(arguments, config)
     bundle = arguments.bundle or folder / "bundle"
-    check_run(folder, bundle, resume=arguments.resume, overwrite=arguments.overwrite)
+    with locked(folder, "trainer"):
+        check_run(folder, bundle, resume=arguments.resume, overwrite=arguments.overwrite)
+        _load_and_run(arguments, config, folder, bundle)
+    return 0
+
+
+def _load_and_run(arguments: argparse.Namespace, config: TrainConfig, folder: Path, bundle: Path) -> None:
     dataset = load(
         arguments.dataset,
         root=arguments.data,
@@ -112,7 +119,6 @@ def _train(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         progress=not arguments.quiet,
     )
-    return 0
 
 
 def _split(arguments: argparse.Namespace) -> int:

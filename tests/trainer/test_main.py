@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 import subprocess
@@ -146,7 +147,7 @@ def test_interrupted_while_it_starts() -> None:
         ((*SPLIT, "--dataset", "folder", "--data", "/nowhere"), "/nowhere"),
         ((*SPLIT, "--dataset", "cifar10", "--data", "/nowhere", "--no-download"), "/nowhere"),
         ((*SPLIT, "--out", "/dev/null/run"), "/dev/null/run"),
-        ((*SPLIT, "--resume", "--out", "/nowhere"), "no checkpoint at /nowhere/checkpoint.pt"),
+        ((*SPLIT, "--resume", "--out", "nowhere"), "no checkpoint at nowhere/checkpoint.pt"),
         ((*SPLIT, "--weights", "/nowhere/weights.pth"), "/nowhere/weights.pth"),
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, tuple) else "",
@@ -298,6 +299,23 @@ def test_where_nothing_may_be_written_no_image_is_loaded(
     assert main([*SPLIT, *arguments]) == 2
     assert capsys.readouterr().err.removeprefix("trainer: error: ").startswith(message)
     assert not Path("new").exists()
+
+
+def test_a_run_keeps_others_out_of_its_folder_as_long_as_it_lasts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load_meanwhile(*_: object, **__: object) -> None:
+        assert main([*SPLIT, "--out", "run", "--overwrite"]) == 2
+
+    monkeypatch.setattr("trainer.__main__.load", load_meanwhile)
+    monkeypatch.setattr(trainer.run, "run", load_meanwhile)
+    assert main([*SPLIT, "--out", "run"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    for line in told:
+        assert re.fullmatch(
+            rf"trainer: error: trainer \(process {os.getpid()} on .*\) is at work in run", line
+        )
 
 
 def test_interrupted(

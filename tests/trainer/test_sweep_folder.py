@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +6,7 @@ import pytest
 
 from splitwire.errors import CheckpointError
 from tests.trainer.sweeps import make_cell
-from trainer.sweep.folder import begin_cell, locked, refuse_strangers
+from trainer.sweep.folder import begin_cell, refuse_strangers
 
 
 def test_cells_of_the_grid_are_no_strangers(tmp_path: Path) -> None:
@@ -48,32 +46,5 @@ def test_a_cell_that_says_nothing(tmp_path: Path, content: str) -> None:
 
 def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match="cannot use the folder"), locked(tmp_path / "file" / "x"):
-        pass
     with pytest.raises(CheckpointError, match="cannot use the folder"):
         begin_cell(tmp_path / "file", make_cell())
-
-
-def test_one_sweep_at_a_time(tmp_path: Path) -> None:
-    with (
-        locked(tmp_path / "x"),
-        pytest.raises(CheckpointError, match="another sweep or report is at work in"),
-        locked(tmp_path / "x", patience=0.0),
-    ):
-        pass
-    with locked(tmp_path / "x", patience=0.0):
-        pass
-
-
-def test_a_child_that_lives_on_holds_the_lock(tmp_path: Path) -> None:
-    with locked(tmp_path) as lock:
-        child = subprocess.Popen(
-            [sys.executable, "-c", "input()"],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[lock],
-        )
-    with child, pytest.raises(CheckpointError, match="at work"), locked(tmp_path, patience=0.0):
-        pass
-    with locked(tmp_path, patience=0.0):
-        pass

@@ -1,54 +1,16 @@
-"""The folders of a grid: one for all, locked while a command is at work in it, and one for each cell."""
+"""The folders of a grid: one for all, and one for each cell."""
 
-import fcntl
 import json
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 from splitwire.errors import CheckpointError
 from trainer.atomic import write_atomically
 from trainer.sweep.cell import Cell
 
-__all__ = ["begin_cell", "locked", "refuse_strangers"]
+__all__ = ["begin_cell", "refuse_strangers"]
 
 _CELL = "cell.json"
-_LOCK = ".lock"
-
-#: Trainings of a command that was killed end by themselves, but not at once.
-_PATIENCE_SECONDS = 15.0
-
-
-@contextmanager
-def locked(out: Path, patience: float = _PATIENCE_SECONDS) -> Iterator[int]:
-    """Makes `out` and keeps others out of it; the descriptor of the lock, which children inherit:
-    it is free when all who hold it have ended, however they did.
-
-    Raises:
-        CheckpointError: the folder cannot be used, or is in use.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        file = (out / _LOCK).open("wb")
-    except OSError as error:
-        raise CheckpointError(f"cannot use the folder {out}: {error}") from error
-    with file:
-        deadline = time.monotonic() + patience
-        while not _acquire(file):
-            if time.monotonic() > deadline:
-                raise CheckpointError(f"another sweep or report is at work in {out}")
-            time.sleep(0.1)
-        yield file.fileno()
-
-
-def _acquire(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def refuse_strangers(out: Path, cells: Sequence[Cell]) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from splitwire.errors import SplitwireError
 from trainer.config import CHECKPOINT
+from trainer.lock import locked
 from trainer.sweep.cell import Cell
 from trainer.sweep.children import Task, log_tail, run_tasks
-from trainer.sweep.folder import begin_cell, locked, refuse_strangers
+from trainer.sweep.folder import begin_cell, refuse_strangers
 from trainer.sweep.grid import Grid
 from trainer.sweep.results import BUNDLE, Result, read_result, write_results
 
@@ -30,12 +31,15 @@ _PROGRAM = (sys.executable, "-P", "-c", _LEASH, _PACKAGES)
 #: What is made of the folder and of what is finished there, at least one: pictures, a table.
 Show = Callable[[Path, Sequence[Result]], None]
 
+#: Trainings of a command that was killed end by themselves, but not at once.
+_PATIENCE_SECONDS = 15.0
+
 
 def run_grid(program: str, prepare: Callable[[], tuple[Grid, Show]]) -> int:
     """Exit status: 0 done, 1 a training failed, 2 the user's mistake, 130 interrupted."""
     try:
         grid, show = prepare()
-        with locked(grid.out) as lock:
+        with locked(grid.out, program, patience=_PATIENCE_SECONDS) as lock:
             return Trainings(grid, show).run(lock)
     except SplitwireError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
