@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -42,31 +43,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in _COMMANDS:
         module, name = _COMMANDS[argv[0]]
-        return _guarded(
-            lambda: getattr(import_module(module), name)(argv[1:]), f"trainer {argv[0]}", lambda: ""
-        )
+        return _guarded(lambda: getattr(import_module(module), name)(argv[1:]), f"trainer {argv[0]}")
     arguments = make_parser().parse_args(argv)
-    return _guarded(lambda: _train(arguments), "trainer", lambda: f"; {_kept(arguments)}")
+    return _guarded(lambda: _train(arguments), "trainer")
 
 
-def _guarded(run: Callable[[], int], prog: str, kept: Callable[[], str]) -> int:
+def _guarded(run: Callable[[], int], prog: str) -> int:
     try:
         return run()
     except SplitwireError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\n{prog}: interrupted{kept()}", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{prog}: interrupted{interrupt}", file=sys.stderr)  # which `_telling` may have told more
         return 130
 
 
-def _kept(arguments: argparse.Namespace) -> str:
-    """Of a run that was interrupted."""
-    if arguments.epochs == 0:
-        return "nothing was written"
-    if (_folder(arguments, config_from(arguments)) / CHECKPOINT).exists():
-        return "--resume continues after the last finished epoch"
-    return "no epoch was finished, so there is nothing to resume"
+@contextmanager
+def _telling(kept: Callable[[], str]) -> Iterator[None]:
+    """An interrupt tells, too, what it left."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"; {kept()}") from None
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    """Another for each that is written there; None for none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _kept(checkpoint: Path, before: tuple[int, int] | None, *, resumed: bool) -> str:
+    """Of a run that was interrupted. before: the version of its checkpoint when it began."""
+    now = _version(checkpoint)
+    if now is None:
+        return "no epoch was finished, so there is nothing to resume"
+    if now == before and not resumed:
+        return "no epoch was finished, and the run that was there still is"
+    return "--resume continues after the last finished epoch"
 
 
 def _folder(arguments: argparse.Namespace, config: TrainConfig) -> Path:
@@ -83,7 +101,8 @@ def _train(arguments: argparse.Namespace) -> int:
         )
     keep_freed_memory()
     if arguments.epochs == 0:
-        return _split(arguments)
+        with _telling(lambda: "nothing was written"):
+            return _split(arguments)
     refuse_options_of_split(arguments)
     config = config_from(arguments)
     if arguments.dataset == "digits":
@@ -92,7 +111,10 @@ def _train(arguments: argparse.Namespace) -> int:
     bundle = arguments.bundle or folder / "bundle"
     with locked(folder, "trainer"):
         check_run(folder, bundle, resume=arguments.resume, overwrite=arguments.overwrite)
-        _load_and_run(arguments, config, folder, bundle)
+        checkpoint = folder / CHECKPOINT
+        before = _version(checkpoint)
+        with _telling(lambda: _kept(checkpoint, before, resumed=arguments.resume)):
+            _load_and_run(arguments, config, folder, bundle)
     return 0
 
 

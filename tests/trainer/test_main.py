@@ -318,22 +318,51 @@ def test_a_run_keeps_others_out_of_its_folder_as_long_as_it_lasts(
         )
 
 
-def test_interrupted(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupt(*_: object, **__: object) -> None:
+def interrupted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str, writes: bool = False
+) -> str:
+    """What a run in "run" says that is interrupted before its first epoch, or after it `writes`."""
+
+    def interrupt(*_: object, folder: Path, **__: object) -> None:
+        if writes:
+            (folder / "new").touch()
+            (folder / "new").replace(folder / "checkpoint.pt")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(trainer.run, "run", interrupt)
-    assert main([*SPLIT, "--out", str(tmp_path)]) == 130
-    assert capsys.readouterr().err == (
+    assert main([*SPLIT, "--out", "run", *arguments]) == 130
+    return capsys.readouterr().err
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    resumable = "\ntrainer: interrupted; --resume continues after the last finished epoch\n"
+    assert interrupted(monkeypatch, capsys) == (
         "\ntrainer: interrupted; no epoch was finished, so there is nothing to resume\n"
     )
-    (tmp_path / "checkpoint.pt").touch()
-    assert main([*SPLIT, "--out", str(tmp_path), "--resume"]) == 130
-    assert capsys.readouterr().err == (
-        "\ntrainer: interrupted; --resume continues after the last finished epoch\n"
+    assert interrupted(monkeypatch, capsys, writes=True) == resumable
+    assert interrupted(monkeypatch, capsys, "--resume") == resumable
+    assert interrupted(monkeypatch, capsys, "--resume", writes=True) == resumable
+    assert interrupted(monkeypatch, capsys, "--overwrite", writes=True) == resumable
+
+
+def test_another_runs_checkpoint_is_none_to_resume(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("run").mkdir()
+    Path("run", "checkpoint.pt").touch()
+    assert interrupted(monkeypatch, capsys, "--overwrite") == (
+        "\ntrainer: interrupted; no epoch was finished, and the run that was there still is\n"
     )
+
+
+def test_an_interrupted_split(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainer.post_training.command.run_split", interrupt)
+    words = ("--epochs", "0", "--weights", "net.pth", "--calibrate", "photos")
+    assert main([*SPLIT, *words]) == 130
+    assert capsys.readouterr().err == "\ntrainer: interrupted; nothing was written\n"
 
 
 def test_the_folder_of_a_run_that_was_not_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
