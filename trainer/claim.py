@@ -37,7 +37,7 @@ def check_bundle(bundle: Path, *, replace: bool) -> None:
         BundleError: something else is there, or it cannot be written.
     """
     check_replaceable(bundle)
-    if bundle.exists() and not replace:
+    if not replace and bundle.exists() and any(bundle.iterdir()):  # an empty folder is none yet
         raise ConfigError(f"{bundle} is there already: --overwrite replaces it")
     check_writable(bundle)
 

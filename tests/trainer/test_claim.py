@@ -82,6 +82,11 @@ def test_only_a_bundle_is_replaced(tmp_path: Path) -> None:
         check(tmp_path / "run", file, overwrite=True)
 
 
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    check(tmp_path / "run", tmp_path / "empty")
+
+
 def test_another_runs_bundle_is_not_replaced_unasked(finished: Path, tmp_path: Path) -> None:
     bundle = finished / "bundle"
     with pytest.raises(ConfigError, match=f"^{bundle} is there already: --overwrite replaces it$"):
