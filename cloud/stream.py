@@ -43,8 +43,6 @@ class Stream:
     async def _fly(self, request: pb.ForwardRequest, arrived_ns: int) -> None:
         reply = await self._answer(request, arrived_ns)
         async with self._writing:
-            with contextlib.suppress(
-                grpc.aio.InternalError
-            ):  # its client has gone, of which gRPC tells the call
+            with contextlib.suppress(grpc.aio.InternalError):  # its client has gone: gRPC ends the call
                 await self._context.write(reply)
         self._slots.release()

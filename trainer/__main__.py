@@ -11,13 +11,13 @@ from types import MappingProxyType
 
 try:  # for Ctrl-C in the tenths of a second that these take
     from splitwire.errors import ConfigError, SplitwireError
+    from splitwire.memory import keep_freed_memory
     from trainer.claim import check_run
     from trainer.config import CHECKPOINT, TrainConfig, default_run
     from trainer.data import load
     from trainer.data_arguments import storage_from
     from trainer.imagenet import published_weights
     from trainer.lock import locked
-    from trainer.memory import keep_freed_memory
     from trainer.options import check_threads, config_from, make_parser
     from trainer.split_arguments import refuse_options_of_split, request_from
 except KeyboardInterrupt:
