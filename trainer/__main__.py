@@ -87,12 +87,6 @@ def _kept(checkpoint: Path, before: tuple[int, int] | None, *, resumed: bool) ->
     return "--resume continues after the last finished epoch"
 
 
-def _folder(arguments: argparse.Namespace, config: TrainConfig) -> Path:
-    """Of the run."""
-    folder: Path = arguments.out or default_run(config)
-    return folder
-
-
 def _train(arguments: argparse.Namespace) -> int:
     check_threads(arguments.threads)
     if arguments.resume and arguments.overwrite:
@@ -107,7 +101,7 @@ def _train(arguments: argparse.Namespace) -> int:
     config = config_from(arguments)
     if arguments.dataset == "digits":
         print("data set: the embedded handwritten digits; name another with --dataset cifar10 or folder")
-    folder = _folder(arguments, config)
+    folder: Path = arguments.out or default_run(config)
     bundle = arguments.bundle or folder / "bundle"
     with locked(folder, "trainer"):
         check_run(folder, bundle, resume=arguments.resume, overwrite=arguments.overwrite)
