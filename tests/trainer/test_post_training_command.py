@@ -91,11 +91,14 @@ def test_no_images(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[
 def test_a_bundle_is_replaced_only_when_told(
     tmp_path: Path, weights: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "out" / "bundle").mkdir(parents=True)
-    assert run(weights, photos, tmp_path / "out") == 2
+    (tmp_path / "out" / "bundle").mkdir(parents=True)  # empty: no bundle yet
+    assert run(weights, photos, tmp_path / "out") == 0
+    first = Bundle.load(tmp_path / "out" / "bundle").digest
+    assert run(weights, photos, tmp_path / "out", "--edge-front", "4") == 2
     assert "is there already: --overwrite replaces it" in capsys.readouterr().err
-    assert run(weights, photos, tmp_path / "out", "--overwrite") == 0
-    Bundle.load(tmp_path / "out" / "bundle")
+    assert Bundle.load(tmp_path / "out" / "bundle").digest == first
+    assert run(weights, photos, tmp_path / "out", "--edge-front", "4", "--overwrite") == 0
+    assert Bundle.load(tmp_path / "out" / "bundle").digest != first
 
 
 @pytest.mark.parametrize(
