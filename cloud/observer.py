@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from cloud.body import Computed
 from cloud.metrics import CloudMetrics
@@ -14,7 +13,7 @@ from protos.convert import trace_from_message
 from protos.status import status_from_error
 from splitwire.frame import Frame
 from splitwire.logs import on_one_line
-from splitwire.trace import CURRENT
+from splitwire.trace import CURRENT, Trace
 
 __all__ = ["Observation", "Observer"]
 
@@ -22,97 +21,117 @@ _log = logging.getLogger(__name__)
 
 
 class Observation:
-    """One request while it is answered; `computed` is called once it is.
+    """One request, held while it is answered; `computed` is called once it is.
 
-    method: Forward or ForwardStream. digest: of the bundle that it is for. frames: as of `computed`.
+    method: Forward or ForwardStream. digest: of the bundle that it is for. trace: what it says of itself.
+    frames: as of `computed`. Once it is over: code, of gRPC; fault, what was raised; took_ns, since it came.
     """
 
-    def __init__(self, method: str, digest: bytes) -> None:
-        self.method, self.digest = method, digest
+    def __init__(
+        self, observer: "Observer", method: str, digest: bytes, trace: Trace | None, arrived_ns: int
+    ) -> None:
+        self._observer, self._arrived_ns = observer, arrived_ns
+        self.method, self.digest, self.trace = method, digest, trace
         self.frames: tuple[Frame, Computed] | None = None
+        self.code, self.took_ns = "OK", 0
+        self.fault: Exception | None = None
 
     def computed(self, uplink: Frame, computed: Computed) -> None:
         """The request's frame, and what became of it."""
         self.frames = uplink, computed
 
-    def note(self, metrics: CloudMetrics) -> tuple[int, int]:
-        """-> bytes of the payloads that came and went."""
+    @property
+    def payload_bytes(self) -> tuple[int, int]:
+        """Of the frames that came and went."""
         if self.frames is None:
             return 0, 0
         uplink, computed = self.frames
-        metrics.note_computed(uplink, computed)
         return len(uplink.payload), len(computed.frame.payload)
+
+    def __enter__(self) -> "Observation":
+        CURRENT.set(self.trace)
+        self._observer.metrics.in_flight += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.took_ns = time.perf_counter_ns() - self._arrived_ns
+        if isinstance(error, Exception):
+            self.code, self.fault = status_from_error(error).name, error
+        elif error is not None:
+            self.code = "CANCELLED"
+        self._observer.metrics.in_flight -= 1
+        self._observer.over(self)
 
 
 class Observer:
-    """Of one server. spans: None exports none."""
+    """Of one server. spans: None exports none.
+
+    What there is to count and to write is counted and written in the event loop's next turn, when answers are
+    on their way, and for all of this turn's together: those of a batch are, and for all but the first the
+    processor has then what it needs in its caches.
+    """
 
     def __init__(self, metrics: CloudMetrics, spans: CloudSpans | None = None) -> None:
         self.metrics, self._spans = metrics, spans
+        self._over: list[Observation] = []
 
-    @contextmanager
     def request(
         self, request: pb.ForwardRequest, arrived_ns: int, *, method: str, digest: bytes
-    ) -> Iterator[Observation]:
-        """Held while `request` is answered. The task that does so is for it alone, and keeps its trace.
-
-        What there is to count is counted in the event loop's next turn, when the answer is on its way.
+    ) -> Observation:
+        """To be held while `request` is answered; the task that does so has its trace from then on.
 
         arrived_ns: of `time.perf_counter_ns`. method, digest: as of `Observation`.
         """
-        CURRENT.set(trace_from_message(request.trace) if request.HasField("trace") else None)
-        observation, code = Observation(method, digest), "CANCELLED"
-        fault: Exception | None = None
-        self.metrics.in_flight += 1
-        try:
-            yield observation
-            code = "OK"
-        except Exception as error:
-            code, fault = status_from_error(error).name, error
-            raise
-        finally:
-            self.metrics.in_flight -= 1
-            answered_ns = time.perf_counter_ns()
-            took_ns = answered_ns - arrived_ns
-            asyncio.get_running_loop().call_soon(self._note, code, took_ns, observation, fault)
-            fault = None  # or it and this frame would hold each other
+        trace = trace_from_message(request.trace) if request.HasField("trace") else None
+        return Observation(self, method, digest, trace, arrived_ns)
 
-    def _note(self, code: str, took_ns: int, observation: Observation, fault: Exception | None) -> None:
-        self.metrics.requests.add(code)
+    def over(self, seen: Observation) -> None:
+        """Called by an observation at its end."""
+        if not self._over:
+            asyncio.get_running_loop().call_soon(self._note_all)
+        self._over.append(seen)
+
+    def _note_all(self) -> None:
+        over, self._over = self._over, []
+        for seen in over:
+            self._note(seen)
+
+    def _note(self, seen: Observation) -> None:
+        self.metrics.requests.add(seen.code)
+        if seen.frames is not None:
+            self.metrics.note_computed(*seen.frames)
+        fault, seen.fault = seen.fault, None  # which may hold what holds `seen`
         detail = None if fault is None else on_one_line(str(fault))
-        _write(code, took_ns / 1e6, *observation.note(self.metrics), detail, fault)
+        _write(seen, detail, fault)
         if self._spans is not None:
             self._spans.record(
-                CURRENT.get(),
-                method=observation.method,
-                digest=observation.digest,
-                code=code,
+                seen.trace,
+                method=seen.method,
+                digest=seen.digest,
+                code=seen.code,
                 detail=detail,
-                took_ns=took_ns,
-                frames=observation.frames,
+                took_ns=seen.took_ns,
+                frames=seen.frames,
             )
 
 
-def _write(
-    code: str,
-    milliseconds: float,
-    uplink_bytes: int,
-    downlink_bytes: int,
-    detail: str | None,
-    fault: Exception | None,
-) -> None:
+def _write(seen: Observation, detail: str | None, fault: Exception | None) -> None:
     """One line of the log: failures at level info, the cloud's own at error, all else at debug."""
-    failed = code == "INTERNAL"
-    level = logging.ERROR if failed else logging.DEBUG if code == "OK" else logging.INFO
+    failed = seen.code == "INTERNAL"
+    level = logging.ERROR if failed else logging.DEBUG if seen.code == "OK" else logging.INFO
     if not _log.isEnabledFor(level):
         return
+    CURRENT.set(seen.trace)  # of this turn of the event loop, which is nobody else's
+    milliseconds, (uplink_bytes, downlink_bytes) = seen.took_ns / 1e6, seen.payload_bytes
     text = "%s after %.2f ms, payload %d B in, %d B out" + ("" if detail is None else ": %s")
     fields = {
-        "code": code,
+        "code": seen.code,
         "detail": detail,
         "milliseconds": round(milliseconds, 3),
         "uplink_payload": uplink_bytes,
         "downlink_payload": downlink_bytes,
     }
-    values = (code, milliseconds, uplink_bytes, downlink_bytes) + (() if detail is None else (detail,))
+    values = (seen.code, milliseconds, uplink_bytes, downlink_bytes) + (() if detail is None else (detail,))
     _log.log(level, text, *values, exc_info=fault if failed else None, extra={"fields": fields})

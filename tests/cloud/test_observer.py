@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 import time
 
@@ -61,6 +62,47 @@ def test_answers_are_counted_and_logged_at_debug(caplog: pytest.LogCaptureFixtur
         assert len(caplog.records) == expected
     assert requests(metrics, "OK") == 2
     assert "payload 4 B in, 4 B out" in caplog.text
+
+
+def test_what_ends_in_one_turn_is_noted_each_for_itself(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = CloudMetrics()
+    observer = Observer(metrics)
+    traces: list[Trace | None] = []
+
+    def keep_trace(_: logging.LogRecord) -> bool:
+        traces.append(CURRENT.get())
+        return True
+
+    monkeypatch.setattr(caplog.handler, "filters", [keep_trace])
+
+    def answer(name: str, error: Exception | None) -> None:
+        request = pb.ForwardRequest(trace=pb.Trace(request_id=name))
+        with (
+            contextlib.suppress(BundleMismatch),
+            observer.request(request, time.perf_counter_ns(), method="Forward", digest=b"") as seen,
+        ):
+            if error is not None:
+                raise error
+            seen.computed(FRAME, Computed(FRAME, 0, 0, 0, 0))
+
+    async def answer_all() -> None:
+        answer("one", None)
+        answer("two", BundleMismatch("other"))
+        answer("three", None)
+        assert (metrics.in_flight, metrics.requests.sums()) == (0, {})  # not before answers are on their way
+        await asyncio.sleep(0)
+        assert metrics.requests.sums() == {("OK",): 2, ("FAILED_PRECONDITION",): 1}
+
+    with caplog.at_level(logging.DEBUG, "cloud.observer"):
+        asyncio.run(answer_all())
+    assert [record.getMessage().split()[0] for record in caplog.records] == [
+        "OK",
+        "FAILED_PRECONDITION",
+        "OK",
+    ]
+    assert traces == [Trace(name, given=True) for name in ("one", "two", "three")]
 
 
 def test_the_requests_trace_is_followed() -> None:
