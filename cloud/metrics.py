@@ -20,6 +20,17 @@ from splitwire.tally import SECONDS, Distributions, Tally
 
 __all__ = ["CloudMetrics", "pages_of"]
 
+#: What requests may end with.
+_CODES = (
+    "OK",
+    "CANCELLED",
+    "INVALID_ARGUMENT",
+    "FAILED_PRECONDITION",
+    "RESOURCE_EXHAUSTED",
+    "DEADLINE_EXCEEDED",
+    "UNAVAILABLE",
+    "INTERNAL",
+)
 _STAGES = ("queue", "decode", "compute", "encode")
 _DIRECTIONS = (("uplink",), ("downlink",))
 _ROWS = tuple(1 << power for power in range(MAX_ROWS.bit_length()))
@@ -30,9 +41,9 @@ class CloudMetrics(Collector):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Tally()
-        self.payload_bytes = Tally()
-        self.reloads = Tally()
+        self.requests = Tally((code,) for code in _CODES)
+        self.payload_bytes = Tally(_DIRECTIONS)
+        self.reloads = Tally((result,) for result in RESULTS)
         self._holder: Holder | None = None
         self._rows = Distributions(["rows"], _ROWS)
         self.in_flight = 0

@@ -99,6 +99,7 @@ class Observer:
             self._note(seen)
 
     def _note(self, seen: Observation) -> None:
+        CURRENT.set(seen.trace)  # of this turn of the event loop, which is nobody else's
         self.metrics.requests.add(seen.code)
         if seen.frames is not None:
             self.metrics.note_computed(*seen.frames)
@@ -123,7 +124,6 @@ def _write(seen: Observation, detail: str | None, fault: Exception | None) -> No
     level = logging.ERROR if failed else logging.DEBUG if seen.code == "OK" else logging.INFO
     if not _log.isEnabledFor(level):
         return
-    CURRENT.set(seen.trace)  # of this turn of the event loop, which is nobody else's
     milliseconds, (uplink_bytes, downlink_bytes) = seen.took_ns / 1e6, seen.payload_bytes
     text = "%s after %.2f ms, payload %d B in, %d B out" + ("" if detail is None else ": %s")
     fields = {

@@ -51,7 +51,7 @@ class Holder:
 
     def __init__(self, path: Path, make: Make, pipeline: Pipeline) -> None:
         self.current = Held(pipeline)
-        self.reloads = Tally()
+        self.reloads = Tally((result,) for result in RESULTS)
         self._path, self._make = path, make
         self._reloading = asyncio.Lock()
         self._retiring: asyncio.Task[None] | None = None

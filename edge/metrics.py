@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from edge.admission import Admission
 from edge.classification import ByteCounts, Classification
 from edge.holder import RESULTS, Holder
+from edge.problems import OF_CLASSIFY, OF_CLOUD, OF_RELOAD
 from edge.replica import Replica
 from edge.replicas import Replicas
 from edge.stages import STAGES, stages
@@ -27,6 +28,10 @@ __all__ = ["EdgeMetrics", "pages_of"]
 
 #: Directions and kinds of what is sent between edge and cloud.
 _BYTES = tuple(product(("uplink", "downlink"), ("raw_activation", "payload", "wire")))
+
+#: Ways that an image may go, and why it goes no further.
+_ROUTES = (("split", ""), *(("local", kind.name) for kind in OF_CLOUD))
+_PROBLEMS = tuple((kind.name, str(kind.status)) for kind in (*OF_CLASSIFY, *OF_RELOAD))
 
 #: By the values of a metric's labels.
 _Values: TypeAlias = Mapping[tuple[str, ...], float | None]
@@ -40,9 +45,9 @@ class EdgeMetrics(Collector):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.problems = Tally()
-        self._classifications = Tally()
-        self._bytes = Tally()
+        self.problems = Tally(_PROBLEMS)
+        self._classifications = Tally(_ROUTES)
+        self._bytes = Tally(_BYTES)
         self._stages = Distributions(STAGES, SECONDS)
         self._admission: Admission | None = None
         self._holder: Holder | None = None

@@ -43,6 +43,7 @@ __all__ = [
     "MEDIA_TYPE",
     "NO_IMAGE",
     "OF_CLASSIFY",
+    "OF_CLOUD",
     "OF_RELOAD",
     "OTHER_BUNDLE",
     "RELOAD_REFUSED",
@@ -104,6 +105,9 @@ OTHER_BUNDLE = Kind(503, "bundle-mismatch", "The cloud serves another bundle")
 BUSY = Kind(503, "busy", "Too many requests are waiting")
 DEADLINE_EXCEEDED = Kind(504, "deadline-exceeded", "There was no answer within the deadline")
 
+#: Whatever may go wrong with the cloud.
+OF_CLOUD = (BAD_REPLY, CLOUD_REFUSED, CLOUD_UNAVAILABLE, CLOUD_BUSY, OTHER_BUNDLE, DEADLINE_EXCEEDED)
+
 #: Whatever may go wrong with an image that is to be classified.
 OF_CLASSIFY = (
     UNAUTHENTICATED,
@@ -116,13 +120,8 @@ OF_CLASSIFY = (
     NO_IMAGE,
     BAD_PARAMETER,
     INTERNAL,
-    BAD_REPLY,
-    CLOUD_REFUSED,
-    CLOUD_UNAVAILABLE,
-    CLOUD_BUSY,
-    OTHER_BUNDLE,
     BUSY,
-    DEADLINE_EXCEEDED,
+    *OF_CLOUD,
 )
 
 #: And with a reload.

@@ -16,11 +16,14 @@ SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25
 
 
 class Tally:
-    """Sums by key, a tuple of strings."""
+    """Sums by key, a tuple of strings. keys: those that are 0 from the start; others begin when added to.
 
-    def __init__(self) -> None:
+    What watches for a rise sees none in a sum that was not there before.
+    """
+
+    def __init__(self, keys: Iterable[tuple[str, ...]] = ()) -> None:
         self._lock = threading.Lock()
-        self._sums: dict[tuple[str, ...], int] = {}
+        self._sums = dict.fromkeys(keys, 0)
 
     def add(self, *key: str) -> None:
         """One to the sum of `key`."""

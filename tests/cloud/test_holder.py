@@ -68,7 +68,7 @@ def described(cloud: Serving, digest: bytes = b"") -> bytes:
 
 
 def reloads(cloud: Serving) -> dict[tuple[str, ...], int]:
-    return cloud.server.metrics.reloads.sums()
+    return {key: count for key, count in cloud.server.metrics.reloads.sums().items() if count}
 
 
 def until(condition: Callable[[], bool]) -> None:

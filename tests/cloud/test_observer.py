@@ -8,6 +8,7 @@ import pytest
 from cloud.body import Computed
 from cloud.metrics import CloudMetrics
 from cloud.observer import Observer
+from cloud.spans import CloudSpans
 from protos import splitwire_pb2 as pb
 from splitwire.errors import BundleMismatch
 from splitwire.frame import Frame
@@ -46,7 +47,7 @@ def test_failures_are_counted_and_logged_at_info(
     metrics = CloudMetrics()
     with caplog.at_level(logging.INFO, "cloud.observer"), pytest.raises(type(error)):
         observe(metrics, pb.ForwardRequest(), error)
-    assert (requests(metrics, code), requests(metrics, "OK"), metrics.in_flight) == (1, None, 0)
+    assert (requests(metrics, code), requests(metrics, "OK"), metrics.in_flight) == (1, 0, 0)
     (record,) = caplog.records
     level = "ERROR" if code == "INTERNAL" else "INFO"
     assert (record.levelname, record.getMessage().split()[0]) == (level, code)
@@ -91,9 +92,13 @@ def test_what_ends_in_one_turn_is_noted_each_for_itself(
         answer("one", None)
         answer("two", BundleMismatch("other"))
         answer("three", None)
-        assert (metrics.in_flight, metrics.requests.sums()) == (0, {})  # not before answers are on their way
+        noted = sum(metrics.requests.sums().values())
+        assert (metrics.in_flight, noted) == (
+            0,
+            0,
+        )  # not before answers are on their way
         await asyncio.sleep(0)
-        assert metrics.requests.sums() == {("OK",): 2, ("FAILED_PRECONDITION",): 1}
+        assert (requests(metrics, "OK"), requests(metrics, "FAILED_PRECONDITION")) == (2, 1)
 
     with caplog.at_level(logging.DEBUG, "cloud.observer"):
         asyncio.run(answer_all())
@@ -103,6 +108,28 @@ def test_what_ends_in_one_turn_is_noted_each_for_itself(
         "OK",
     ]
     assert traces == [Trace(name, given=True) for name in ("one", "two", "three")]
+
+
+def test_what_exporting_spans_says_is_of_their_request() -> None:
+    class Spans(CloudSpans):
+        def __init__(self) -> None:
+            self.traces: list[tuple[Trace | None, Trace | None]] = []
+
+        def record(self, trace: Trace | None, **_: object) -> None:
+            self.traces.append((trace, CURRENT.get()))
+
+    spans = Spans()
+    observer = Observer(CloudMetrics(), spans)
+
+    async def answer_all() -> None:
+        for name in ("one", "two"):
+            request = pb.ForwardRequest(trace=pb.Trace(request_id=name))
+            with observer.request(request, time.perf_counter_ns(), method="Forward", digest=b""):
+                pass
+        await asyncio.sleep(0)
+
+    asyncio.run(answer_all())
+    assert spans.traces == [(Trace(name, given=True), Trace(name, given=True)) for name in ("one", "two")]
 
 
 def test_the_requests_trace_is_followed() -> None:

@@ -98,7 +98,7 @@ def test_the_answer_is_the_one_that_a_request_in_pieces_gets() -> None:
         assert at_the_door.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1\r\n" in at_the_door
         assert sorted(without_ids(at_the_door).split(b"\r\n")) == sorted(without_ids(by_h11).split(b"\r\n"))
-        assert full.metrics.problems.sums() == {("busy", "503"): 2}
+        assert {key: n for key, n in full.metrics.problems.sums().items() if n} == {("busy", "503"): 2}
 
 
 def test_a_client_is_let_in_on_the_same_connection_once_there_is_room() -> None:

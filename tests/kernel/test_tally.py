@@ -15,6 +15,12 @@ def test_a_tally_sums_by_key() -> None:
     assert tally.sums() == {("a", "b"): 6, ("c",): 0}
 
 
+def test_what_is_known_beforehand_is_zero() -> None:
+    tally = Tally([("a", "b"), ("c",)])
+    tally.add("c")
+    assert tally.sums() == {("a", "b"): 0, ("c",): 1}
+
+
 def test_a_reading_does_not_change_afterwards() -> None:
     tally = Tally()
     before = tally.sums()
