@@ -10,7 +10,8 @@ __all__ = ["Pipeline"]
 class Pipeline:
     """Owns the edge's graphs. `classify` may run in any number of threads at a time.
 
-    local: whether the edge holds the body too, and answers by itself when the cloud does not.
+    local: whether the edge holds the body too, and answers by itself when the cloud does not. body_seconds:
+    what the body's layers take here then; 0 without.
 
     Raises:
         GraphError: a graph cannot be loaded or run, or does not fit its manifest.
@@ -22,6 +23,7 @@ class Pipeline:
         self._head = bundle.engine("head", threads=threads)
         self._head.warm_up()
         fallback = LocalRoute(bundle, threads=threads) if local else None
+        self.body_seconds = 0.0 if fallback is None else fallback.seconds
         self._routes = Routes(SplitRoute(bundle, cloud), fallback)
         self._tail = bundle.engine("tail", threads=threads) if bundle.manifest.plan.back else None
         if self._tail is not None:

@@ -4,7 +4,8 @@
     local    symbols -> body.onnx -> symbols
 
 Both give the same answer, since what crosses the network is what was there. The cloud is asked first, and is
-given as much of the request's time as leaves enough to answer without it.
+given as much of the request's time as leaves enough to answer without it, but half of it at least: where the
+edge takes too long by itself, the cloud is what answers in time.
 """
 
 import threading
@@ -26,6 +27,9 @@ __all__ = ["Answer", "Cloud", "LocalRoute", "Routes", "SplitRoute"]
 
 #: How much longer than lately the layers between may take here.
 _RESERVE_FACTOR = 2.0
+
+#: Of the time that is left, at most so much is kept from the cloud.
+_MOST_RESERVED = 0.5
 
 #: A share of the time that is left, and at most this: a busy edge wakes late from its wait.
 _RESERVE_SHARE, _RESERVE_SECONDS = 0.1, 0.1
@@ -102,9 +106,15 @@ class LocalRoute:
         self._seconds = time.monotonic() - began
         self._lock = threading.Lock()
 
+    @property
+    def seconds(self) -> float:
+        """What an answer has lately taken."""
+        return self._seconds
+
     def reserve(self, left: float) -> float:
         """Of the `left` seconds, those that an answer should be given."""
-        return _RESERVE_FACTOR * self._seconds + min(_RESERVE_SHARE * left, _RESERVE_SECONDS)
+        wanted = _RESERVE_FACTOR * self._seconds + min(_RESERVE_SHARE * left, _RESERVE_SECONDS)
+        return min(wanted, _MOST_RESERVED * left)
 
     def answer(self, symbols: NDArray[np.generic], reason: str, watch: Stopwatch) -> Answer:
         """symbols: of the uplink, (1, *shape)."""

@@ -68,7 +68,19 @@ def _make(config: EdgeConfig, access: CloudAccess, bundle: Bundle) -> Pipeline:
         undo.callback(cloud.close)
         pipeline = Pipeline(bundle, cloud, threads=config.threads, local=config.fallback == "local")
         undo.pop_all()
+    _warn_of_late_answers(pipeline.body_seconds, config.deadline_ms)
     return pipeline
+
+
+def _warn_of_late_answers(body_seconds: float, deadline_ms: int) -> None:
+    """Where the local route may not be done in what it is left (route.py)."""
+    if 2000 * body_seconds > deadline_ms:
+        _log.warning(
+            "the cloud's layers take %.1f s here, more than half of --deadline-ms %d: "
+            "without the cloud answers may be late",
+            body_seconds,
+            deadline_ms,
+        )
 
 
 def _make_replicas(config: EdgeConfig, bundle: Bundle, access: CloudAccess) -> Replicas:

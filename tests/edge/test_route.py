@@ -104,6 +104,20 @@ def test_the_cloud_gets_what_leaves_time_to_do_without(
     assert deadline - 1.0 < with_local < deadline
 
 
+def test_an_edge_that_takes_too_long_by_itself_leaves_the_cloud_half_of_the_time(
+    tiny_bundle: Bundle, cloud: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = LocalRoute(tiny_bundle, threads=1)
+    monkeypatch.setattr(local, "_seconds", 30.0)  # a very weak edge
+    before = time.monotonic()
+    answer = Routes(SplitRoute(tiny_bundle, cloud), local).answer(
+        make_symbols(tiny_bundle), before + 10.0, Stopwatch()
+    )
+    assert answer.route == "split"
+    (given,) = cloud.deadlines
+    assert before + 5.0 <= given < before + 10.0
+
+
 def test_a_cloud_that_is_known_to_be_gone_is_not_asked(
     tiny_bundle: Bundle, cloud: Scripted, local: LocalRoute
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from edge.config import EdgeConfig
 from edge.names import CloudName
+from edge.route import LocalRoute
 from edge.server import _listen, make_pipeline
 from splitwire.address import Address
 from splitwire.bundle import Bundle
@@ -42,6 +43,21 @@ def test_a_bundle_that_cannot_be_served_leaves_nobody_who_resolves_names(
     for thread in set(threading.enumerate()) - before:
         thread.join(10)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(0.9, False), (1.1, True)])
+def test_an_edge_that_takes_too_long_by_itself_says_so(
+    tiny_bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    seconds: float,
+    warned: bool,
+) -> None:
+    monkeypatch.setattr(LocalRoute, "seconds", seconds)
+    pipeline = make_pipeline(EdgeConfig(tiny_bundle.path, cloud=(Address("127.0.0.1", 1),), deadline_ms=2000))
+    pipeline.cloud.close()
+    warning = "the cloud's layers take 1.1 s here, more than half of --deadline-ms 2000"
+    assert (warning in caplog.text) == warned
 
 
 def test_a_taken_port_is_named_once() -> None:
