@@ -13,11 +13,11 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeAlias, TypeVar
 
 from cloud.job_queue import Job, JobQueue
 from splitwire.errors import CloudUnavailable
+from splitwire.threads import started_threads
 
 __all__ = ["Batcher", "Compute", "Outcome"]
 
@@ -36,6 +36,9 @@ class Batcher(Generic[Q, R]):
 
     max_batch: most rows of a batch; a request of more is computed alone. max_queue: most rows that wait.
     max_delay_ns: how long after its first request's arrival a batch that is not full is held back.
+
+    Raises:
+        ConfigError: the system has not as many threads.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Batcher(Generic[Q, R]):
         self._changed = threading.Condition(threading.Lock())  # guards the queue, and what follows
         self._busy = 0
         self._closed = False
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="body")
+        self._pool = started_threads(workers, "body")
 
     @property
     def idle(self) -> bool:

@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TypeVar
 
 from edge.problems import BUSY, Problem
+from splitwire.threads import started_threads
 
 __all__ = ["Admission"]
 
@@ -31,6 +31,9 @@ class Admission:
     whose answer would come too late: n requests, worked on c at a time and for t seconds each, take n t / c
     (Little, "A Proof for the Queuing Formula: L = lambda W", 1961). So nobody waits for a turn that comes
     when there is no time left for it.
+
+    Raises:
+        ConfigError: the system has not as many threads.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -39,7 +42,7 @@ class Admission:
         self._admitted = self._waiting = 0
         self._took = 0.0  # seconds, of late
         self._turns = asyncio.Semaphore(concurrency)
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="classify")
+        self._threads = started_threads(concurrency, "classify")
 
     @property
     def inside(self) -> int:

@@ -13,7 +13,7 @@ to sit out, so that a cloud that comes back is found by the first request after 
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from queue import Empty, SimpleQueue
 
 import grpc
@@ -25,7 +25,7 @@ from protos.digest import stream_metadata
 from protos.probing import bdp_probe
 from protos.service import FORWARD_STREAM
 from protos.splitwire_pb2_grpc import SplitInferenceStub
-from splitwire.errors import CloudError, CloudRefused, CloudUnavailable, DeadlineExceeded
+from splitwire.errors import CloudError, CloudRefused, CloudUnavailable, CloudUnreached, DeadlineExceeded
 from splitwire.logs import on_one_line
 
 __all__ = ["Connection"]
@@ -60,12 +60,19 @@ _REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 #: What the stream's reader sees of a reply. (Not None, which gRPC takes for a failed deserialization.)
 _DELIVERED = object()
 
+#: Channels for which gRPC could not start its threads: when such a one is closed, or collected, it waits for
+#: them for ever.
+_unclosable: list[grpc.Channel] = []
+
 
 class Connection:
     """Sends requests over one long-lived stream, and hands each reply to the caller with its id.
 
     target: HOST:PORT. digest: of the bundle that all its requests are for, so that none has to say so.
     max_payload_bytes: most bytes of one frame's payload, either way. access: how it is reached.
+
+    Raises:
+        CloudUnavailable: the system has not the threads for it.
     """
 
     def __init__(
@@ -86,12 +93,11 @@ class Connection:
         self._outbox: SimpleQueue[pb.ForwardRequest | None] = SimpleQueue()
         self._channel = access.open(target, _OPTIONS + limits)
         self._stub = SplitInferenceStub(self._channel)
-        # Beside the stream, so that no request waits for it: its answer tells that someone is there.
-        greeting = self._stub.Describe.future(pb.DescribeRequest(), metadata=access.metadata())
-        greeting.add_done_callback(self._note_greeting)
-        metadata = access.metadata() + stream_metadata(digest)
-        self._stream = self._open_stream()(self._requests(), metadata=metadata)
-        threading.Thread(target=self._read, name="cloud-reader", daemon=True).start()
+        try:
+            threading.Thread(target=self._serve, args=(digest,), name="cloud-reader", daemon=True).start()
+        except RuntimeError as error:
+            self._channel.close()
+            raise self._no_threads(error) from None
 
     @property
     def broken(self) -> bool:
@@ -102,7 +108,8 @@ class Connection:
         """Send, with an id of its own, and wait for the reply. `deadline` is a `time.monotonic()` value.
 
         Raises:
-            CloudUnavailable: no connection within the deadline, or it broke before the reply.
+            CloudUnreached: no connection within the deadline, but there may be one soon.
+            CloudUnavailable: no connection in a time that is enough for any, or it broke before the reply.
             CloudRefused: the cloud does not accept what the edge shows.
             DeadlineExceeded: connected, but no reply in time. A later one is dropped.
         """
@@ -162,15 +169,38 @@ class Connection:
             if self._mailboxes.wanted(request.id):
                 yield request
 
-    def _read(self) -> None:
+    def _serve(self, digest: bytes) -> None:
+        """In a thread of its own, until the connection breaks."""
         try:
-            for _ in self._stream:
+            stream = self._begin(digest)
+        except RuntimeError as error:
+            _unclosable.append(self._channel)
+            self._break(self._no_threads(error))
+        except ValueError:  # it was closed before it began
+            return
+        else:
+            self._break(self._read(stream))
+            self._channel.close()
+
+    def _begin(self, digest: bytes) -> Iterable[object]:
+        # Beside the stream, so that no request waits for it: its answer tells that someone is there.
+        greeting = self._stub.Describe.future(pb.DescribeRequest(), metadata=self._access.metadata())
+        greeting.add_done_callback(self._note_greeting)
+        metadata = self._access.metadata() + stream_metadata(digest)
+        stream: Iterable[object] = self._open_stream()(self._requests(), metadata=metadata)
+        return stream
+
+    def _read(self, stream: Iterable[object]) -> CloudError:
+        """-> why it ended."""
+        try:
+            for _ in stream:
                 pass
-            reason: CloudError = CloudUnavailable(f"the cloud at {self._target} ended the connection")
         except grpc.RpcError as e:
-            reason = self._explain(e)
-        self._break(reason)
-        self._channel.close()
+            return self._explain(e)
+        return CloudUnavailable(f"the cloud at {self._target} ended the connection")
+
+    def _no_threads(self, error: RuntimeError) -> CloudError:
+        return CloudUnavailable(f"the cloud at {self._target} cannot be asked: {error}")
 
     def _break(self, reason: CloudError, *, fail_waiting: bool = True) -> None:
         with self._lock:
@@ -185,11 +215,13 @@ class Connection:
     def _give_up(self) -> CloudError:
         if self._established:
             return DeadlineExceeded(f"the cloud at {self._target} did not answer within the deadline")
-        reason = CloudUnavailable(f"the cloud at {self._target} could not be reached within the deadline")
+        message = f"the cloud at {self._target} could not be reached within the deadline"
         # By its own age: others who wait for it may have more time than this caller had.
-        if time.monotonic() - self._began >= _OPENING_SECONDS:
-            self._break(_again(reason))
-            self._channel.close()
+        if time.monotonic() - self._began < _OPENING_SECONDS:
+            return CloudUnreached(message)
+        reason = CloudUnavailable(message)
+        self._break(_again(reason))
+        self._channel.close()
         return reason
 
     def _explain(self, error: Exception) -> CloudError:

@@ -15,7 +15,14 @@ from collections.abc import Callable
 
 from edge.client import CloudClient, Reply
 from edge.link import Link
-from splitwire.errors import BundleMismatch, CloudError, CloudRefused, CloudUnavailable, DeadlineExceeded
+from splitwire.errors import (
+    BundleMismatch,
+    CloudError,
+    CloudRefused,
+    CloudUnavailable,
+    CloudUnreached,
+    DeadlineExceeded,
+)
 from splitwire.frame import Frame
 
 __all__ = ["Replica"]
@@ -23,7 +30,8 @@ __all__ = ["Replica"]
 #: A single one may be the link's, or this edge's own.
 _TIMEOUTS_IN_A_ROW = 2
 
-#: Nothing is held against a cloud that a request gave less: a client may ask for the impossible.
+#: That it took too long is not held against a cloud that a request gave less: a client may ask for the
+#: impossible.
 _FAIR_SECONDS = 0.25
 
 #: Through the longest link that is of use. One that vanished ends it sooner, with the attempt to connect
@@ -60,11 +68,10 @@ class Replica:
     def forward(self, frame: Frame, deadline: float) -> Reply:
         """Raises what `CloudClient.forward` does."""
         began = time.monotonic()
-        fair = deadline - began >= _FAIR_SECONDS
         try:
             reply = self._client.forward(frame, deadline)
         except (CloudUnavailable, CloudRefused, BundleMismatch, DeadlineExceeded) as error:
-            if fair:
+            if deadline - began >= _FAIR_SECONDS or not isinstance(error, (CloudUnreached, DeadlineExceeded)):
                 self._blame(error)
             raise
         self._mend()
@@ -115,11 +122,23 @@ class Replica:
             fault = self._fault = type(error)(str(error))
             self.opened += 1
             begin, self._probing = not self._probing, True
+        self._client.retire()  # a link may be dead without a word: probes go over another
+        if begin and not self._begin_probing():
+            return
         _log.warning("%s is not asked for now: %s", self._client.target, fault)
         self._on_fault()
-        self._client.retire()  # a link may be dead without a word: probes go over another
-        if begin:
+
+    def _begin_probing(self) -> bool:
+        """Without a probe nothing would ever close it: then it stays closed, and requests find out."""
+        try:
             threading.Thread(target=self._probe, name="cloud-probe", daemon=True).start()
+        except RuntimeError as error:
+            with self._lock:
+                self._fault, self._probing = None, False
+                self.opened -= 1
+            _log.warning("%s is asked in vain: no thread can look when it is back: %s", self.target, error)
+            return False
+        return True
 
     def _probe(self) -> None:
         while self._goes_on() and not self._closed.wait(self._random.uniform(*_PAUSE_SECONDS)):
@@ -127,6 +146,8 @@ class Replica:
                 self.check(time.monotonic() + _PROBE_SECONDS)
             except CloudError:
                 self._client.retire()
+            except Exception:  # what it was may pass, and nobody else looks
+                _log.exception("%s could not be probed", self.target)
 
     def _goes_on(self) -> bool:
         with self._lock:

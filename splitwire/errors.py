@@ -21,6 +21,7 @@ SplitwireError
 ├── ReloadRefused             a bundle, sound or not, that cannot take over now
 ├── CloudError                the cloud did not answer with a frame
 │   ├── CloudUnavailable      unreachable, or it went away
+│   │   └── CloudUnreached        there was no connection within the deadline, which may have been too short
 │   ├── CloudBusy             too many requests wait there already
 │   ├── DeadlineExceeded      no answer in time
 │   ├── BundleMismatch        the cloud serves another bundle
@@ -41,6 +42,7 @@ __all__ = [
     "CloudRefused",
     "CloudRejected",
     "CloudUnavailable",
+    "CloudUnreached",
     "ConfigError",
     "CorruptPayload",
     "DatasetError",
@@ -126,6 +128,9 @@ class CloudError(SplitwireError): ...
 
 
 class CloudUnavailable(CloudError): ...
+
+
+class CloudUnreached(CloudUnavailable): ...
 
 
 class CloudBusy(CloudError): ...

@@ -9,7 +9,7 @@ import pytest
 
 from edge.connection import Connection
 from protos import splitwire_pb2 as pb
-from splitwire.errors import CloudUnavailable
+from splitwire.errors import CloudUnavailable, CloudUnreached
 from tests.edge.scripted import Paused, echo, scripted_cloud
 
 PATIENCE = 60.0
@@ -99,7 +99,7 @@ def test_a_hasty_caller_does_not_cut_off_those_who_have_time() -> None:
     ):
         connection = Connection(target, DIGEST, max_payload_bytes=4096)
         patient = caller.submit(connection.exchange, pb.ForwardRequest(timeout_ms=1), soon())
-        with pytest.raises(CloudUnavailable, match="could not be reached within the deadline"):
+        with pytest.raises(CloudUnreached, match="could not be reached within the deadline"):
             connection.exchange(pb.ForwardRequest(timeout_ms=1), time.monotonic() + 0.05)
         assert not connection.broken
         may_pass.set()
@@ -111,6 +111,37 @@ def test_one_that_opens_for_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("edge.connection._OPENING_SECONDS", 0.05)
     with scripted_cloud(lambda requests: map(echo, requests)) as cloud, far_from(cloud.target) as (target, _):
         connection = Connection(target, DIGEST, max_payload_bytes=4096)
-        with pytest.raises(CloudUnavailable, match="could not be reached within the deadline"):
+        with pytest.raises(CloudUnavailable, match="could not be reached within the deadline") as caught:
             connection.exchange(pb.ForwardRequest(timeout_ms=1), time.monotonic() + 0.1)
+        assert not isinstance(caught.value, CloudUnreached), "it is the cloud's fault, not the caller's haste"
         assert connection.broken
+
+
+def ask_once(target: str) -> None:
+    connection = Connection(target, DIGEST, max_payload_bytes=4096)
+    connection.exchange(pb.ForwardRequest(), soon())
+    connection.close()
+
+
+@pytest.mark.parametrize("name", ["cloud-reader", "Thread-"])
+def test_where_no_thread_can_be_started_the_cloud_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    start = threading.Thread.start
+    before = set(threading.enumerate())
+
+    def some_start(thread: threading.Thread) -> None:
+        if thread.name.startswith(name):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with scripted_cloud(lambda requests: map(echo, requests)) as cloud:
+        with monkeypatch.context() as limited:
+            limited.setattr(threading.Thread, "start", some_start)
+            with pytest.raises(CloudUnavailable, match="cannot be asked: can't start new thread"):
+                ask_once(cloud.target)
+        ask_once(cloud.target)
+    end = time.monotonic() + PATIENCE
+    while set(threading.enumerate()) - before:
+        assert time.monotonic() < end
+        time.sleep(0.01)

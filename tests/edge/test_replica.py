@@ -12,6 +12,7 @@ from splitwire.errors import (
     CloudRefused,
     CloudRejected,
     CloudUnavailable,
+    CloudUnreached,
     DeadlineExceeded,
 )
 from splitwire.frame import Frame
@@ -128,9 +129,16 @@ def test_what_is_the_requests_fault_is_not_the_clouds(client: Fickle) -> None:
     for _ in range(5):
         fail(replica, client, CloudRejected("no"))
         fail(replica, client, DeadlineExceeded("late"), seconds=0.01)
-        fail(replica, client, CloudUnavailable("not reached in time"), seconds=0.01)
+        fail(replica, client, CloudUnreached("not reached in time"), seconds=0.01)
     assert replica.fault is None
     assert client.probed == 0
+
+
+def test_opens_for_requests_in_haste_where_it_is_no_matter_of_time(client: Fickle) -> None:
+    replica = Replica(client)
+    fail(replica, client, CloudUnavailable("connection refused"), seconds=0.01)
+    assert replica.fault is not None
+    replica.close()
 
 
 def test_a_request_that_insists_closes_it_too(client: Fickle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +172,40 @@ def test_whoever_wants_to_know_is_told_of_each_opening(client: Fickle) -> None:
     fail(replica, client, CloudUnavailable("gone"))
     fail(replica, client, CloudUnavailable("gone"))
     assert told == [1]
+    replica.close()
+
+
+def test_a_probe_that_fails_as_nobody_expected_goes_on(
+    client: Fickle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probes: list[float] = []
+
+    def check(deadline: float) -> None:
+        probes.append(deadline)
+        if len(probes) < 3:
+            raise OSError("too many open files")
+
+    monkeypatch.setattr(client, "check", check)
+    replica = Replica(client)
+    fail(replica, client, CloudUnavailable("gone"))
+    wait_until_closed(replica)
+    assert len(probes) == 3
+    replica.close()
+
+
+def test_where_no_thread_can_probe_it_does_not_open(client: Fickle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    replica = Replica(client)
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", no_more)
+        fail(replica, client, CloudUnavailable("gone"))
+    assert replica.fault is None
+    fail(replica, client, CloudUnavailable("gone"))
+    assert replica.fault is not None, "once there are threads again it opens as ever"
+    client.error = None
+    wait_until_closed(replica)
     replica.close()
 
 
