@@ -39,6 +39,8 @@ class Identity:
             raise ConfigError(
                 f"{self.certificate} and {self.key} cannot be used together: {_reason(error)}"
             ) from None
+        except OSError as error:  # they were there a moment ago
+            raise ConfigError(f"cannot read {self.certificate} or {self.key}: {error.strerror}") from None
         return key, certificate
 
     def context(self) -> ssl.SSLContext:
@@ -90,6 +92,8 @@ def load_authorities(path: Path) -> bytes:
         context.load_verify_locations(path)
     except ssl.SSLError as error:
         raise ConfigError(f"{path} cannot be used: {_reason(error)}") from None
+    except OSError as error:  # it was there a moment ago
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     ends = [ssl.cert_time_to_seconds(str(found["notAfter"])) for found in context.get_ca_certs()]
     if not ends:
         raise ConfigError(f"{path} holds no certificate of an authority")

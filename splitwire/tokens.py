@@ -28,7 +28,7 @@ class Tokens:
     """One or more tokens, of a text or of a file that is read again when it changes.
 
     One token a line; blank lines and lines that begin with # are ignored. Any number of threads may use it.
-    A file that cannot be used any more leaves the tokens as they are, and is logged once.
+    A file that cannot be used any more leaves the tokens as they are, is tried again, and is logged once.
 
     Raises:
         ConfigError: there is no token, or one is malformed; its text is not repeated.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from splitwire import certificates as module
 from splitwire.certificates import Identity, load_authorities
 from splitwire.errors import ConfigError
 from tests.certificates import Certificates
@@ -72,6 +73,24 @@ def test_files_that_are_none_are_named(certificates: Certificates, tmp_path: Pat
     assert refusal(certificate, other) == f"{other} holds no private key, expected one in PEM"
     assert refusal(malformed, key).startswith(f"{malformed} and {key} cannot be used together: ")
     assert refusal(certificate, malformed_key).startswith(f"{certificate} and {malformed_key} cannot be used")
+
+
+def test_files_that_vanish_after_the_first_look_are_named(
+    certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = module._read
+
+    def read_and_remove(path: Path, expected: str) -> bytes:
+        content = read(path, expected)
+        path.unlink()
+        return content
+
+    monkeypatch.setattr(module, "_read", read_and_remove)
+    names = ("cloud.crt", "cloud.key", "ca.crt")
+    certificate, key, authority = (Path(shutil.copy(certificates[name], tmp_path)) for name in names)
+    assert refusal(certificate, key) == f"cannot read {certificate} or {key}: No such file or directory"
+    with pytest.raises(ConfigError, match=f"^cannot read {authority}: No such file or directory$"):
+        load_authorities(authority)
 
 
 def test_authorities_are_returned_as_they_are(certificates: Certificates) -> None:

@@ -1,7 +1,10 @@
+import errno
 import logging
+import os
 import string
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -131,6 +134,27 @@ def test_a_file_that_turned_bad_keeps_the_tokens_and_is_logged_once(
     assert OTHER not in record.message
     file.write_text(f"{NEW}\n")
     assert tokens.authorization == f"Bearer {NEW}"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_after_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or a token that was removed at that moment would be accepted for ever."""
+    tokens = Tokens.read(file)
+    file.write_text(f"{NEW}\n# another size")
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as moment:
+        moment.setattr(Path, "read_text", fail)
+        assert tokens.accepts(f"Bearer {OLD}")
+    assert not tokens.accepts(f"Bearer {OLD}")
+    assert tokens.accepts(f"Bearer {NEW}")
+    assert [record.message.partition(": ")[2] for record in caplog.records] == [
+        "Too many open files; the tokens that were read before stay in use"
+    ]
 
 
 @pytest.mark.usefixtures("at_once")
