@@ -22,7 +22,7 @@ from splitwire.address import Address
 from splitwire.errors import CloudError, CloudUnavailable
 from splitwire.frame import Frame
 
-__all__ = ["Discovered", "Make", "make_replicas"]
+__all__ = ["Discovered", "Found", "Make", "make_replicas"]
 
 #: How often names are resolved, and how soon again while a replica is at fault or a name is unknown.
 _CALM_SECONDS = 30.0
@@ -31,14 +31,22 @@ _TROUBLED_SECONDS = 3.0
 #: (address, name that it was found by, what to call when its breaker opens) -> a replica.
 Make: TypeAlias = Callable[[Address, str | None, Callable[[], None]], Replica]
 
+#: An address, and the name that it was found by, which its certificate is to have.
+_Place: TypeAlias = tuple[Address, str | None]
+
+#: What names resolved to when they last did.
+Found: TypeAlias = dict[CloudName, tuple[Address, ...]]
+
 _log = logging.getLogger(__name__)
 
 
-def make_replicas(clouds: Sequence[Address | CloudName], make: Make, budget: RetryBudget) -> Replicas:
-    """Of `clouds`; only names take a thread that resolves them. budget: as of `Replicas`."""
+def make_replicas(
+    clouds: Sequence[Address | CloudName], make: Make, budget: RetryBudget, found: Found | None = None
+) -> Replicas:
+    """Of `clouds`; only names take a thread that resolves them. budget, found: as of `Discovered`."""
     addresses = [cloud for cloud in clouds if isinstance(cloud, Address)]
     if len(addresses) < len(clouds):
-        return Discovered(clouds, make, budget)
+        return Discovered(clouds, make, budget, found)
     return Replicas([make(address, None, lambda: None) for address in addresses], budget)
 
 
@@ -47,21 +55,27 @@ class Discovered(Replicas):
 
     A name that does not resolve any more keeps the addresses that it had. While there is nobody to ask,
     requests wait for the first resolution, and after it fail at once.
+
+    found: what others found before, which holds until the names resolve; what is found is noted in it.
     """
 
     def __init__(
-        self, clouds: Sequence[Address | CloudName], make: Make, budget: RetryBudget | None = None
+        self,
+        clouds: Sequence[Address | CloudName],
+        make: Make,
+        budget: RetryBudget | None = None,
+        found: Found | None = None,
     ) -> None:
         super().__init__((), budget)
+        self._clouds = tuple(dict.fromkeys(clouds))
         self._make = make
-        self._found: dict[Address | CloudName, tuple[Address, ...]] = {
-            cloud: (cloud,) if isinstance(cloud, Address) else () for cloud in clouds
-        }
+        self._found: Found = {} if found is None else found
         self._unknown: dict[CloudName, str] = {}
-        self._known: dict[Address, Replica] = {}
-        self._leaving: set[Address] = set()
+        self._known: dict[_Place, Replica] = {}
+        self._leaving: set[_Place] = set()
         self._lock = threading.Lock()
         self._resolved, self._wake, self._closed = threading.Event(), threading.Event(), threading.Event()
+        self._take(self._wanted())  # whoever is known by now waits for no name
         threading.Thread(target=self._run, name="cloud-names", daemon=True).start()
 
     @property
@@ -76,7 +90,9 @@ class Discovered(Replicas):
         return super().forward(frame, deadline)
 
     def check(self, deadline: float) -> None:
-        """As of replicas that are known from the start."""
+        """As of replicas that are known from the start; at first names have half of the time to resolve."""
+        # What was found before may be gone, or hold another bundle than those that took its place.
+        self._resolved.wait(max(0.0, (deadline - time.monotonic()) / 2))
         self._find(deadline)
         super().check(deadline)
 
@@ -110,19 +126,27 @@ class Discovered(Replicas):
         return bool(self._unknown) or any(replica.fault is not None for replica in self.replicas)
 
     def _resolve(self) -> None:
-        for name in [cloud for cloud in self._found if isinstance(cloud, CloudName)]:
+        for name in [cloud for cloud in self._clouds if isinstance(cloud, CloudName)]:
             try:
                 self._note(name, name.resolve())
             except CloudUnavailable as error:
                 if name not in self._unknown:
                     _log.warning("%s", error)
                 self._unknown[name] = str(error)
-        hosts = {cloud: cloud.host if isinstance(cloud, CloudName) else None for cloud in self._found}
-        self._take({address: hosts[cloud] for cloud, found in self._found.items() for address in found})
+        self._take(self._wanted())
+
+    def _wanted(self) -> dict[Address, str | None]:
+        wanted: dict[Address, str | None] = {}
+        for cloud in self._clouds:
+            if isinstance(cloud, CloudName):
+                wanted.update(dict.fromkeys(self._found.get(cloud, ()), cloud.host))
+            else:
+                wanted[cloud] = None
+        return wanted
 
     def _note(self, name: CloudName, addresses: tuple[Address, ...]) -> None:
         self._unknown.pop(name, None)
-        if set(addresses) != set(self._found[name]):
+        if set(addresses) != set(self._found.get(name, ())):
             _log.info("%s resolves to %s", name, ", ".join(map(str, addresses)))
         self._found[name] = addresses
 
@@ -130,13 +154,13 @@ class Discovered(Replicas):
         with self._lock:
             if self._closed.is_set():
                 return
-            for address in wanted.keys() - self._known.keys():
-                self._known[address] = self._make(address, wanted[address], self._wake.set)
-            self.replicas = tuple(self._known[address] for address in wanted)
-            self._dismiss(self._known.keys() - wanted.keys())
+            for place in wanted.items() - self._known.keys():
+                self._known[place] = self._make(*place, self._wake.set)
+            self.replicas = tuple(self._known[place] for place in wanted.items())
+            self._dismiss(self._known.keys() - wanted.items())
 
-    def _dismiss(self, gone: set[Address]) -> None:
+    def _dismiss(self, gone: set[_Place]) -> None:
         """A round later: by then nobody who saw them among the replicas is still about to ask."""
-        for address in gone & self._leaving:
-            self._known.pop(address).retire()
+        for place in gone & self._leaving:
+            self._known.pop(place).retire()
         self._leaving = gone - self._leaving

@@ -15,7 +15,7 @@ from edge.access import CloudAccess
 from edge.app import make_app
 from edge.client import CloudClient
 from edge.config import EdgeConfig
-from edge.discovery import make_replicas
+from edge.discovery import Found, make_replicas
 from edge.holder import Holder
 from edge.metrics import EdgeMetrics, pages_of
 from edge.pipeline import Pipeline
@@ -58,13 +58,14 @@ def make_pipeline(config: EdgeConfig) -> Pipeline:
 
 def make_holder(config: EdgeConfig) -> Holder:
     """As `make_pipeline`, and able to reload."""
-    make = partial(_make, config, config.cloud_credentials.load())
+    found: Found = {}  # known to each bundle's replicas: names may not resolve just when it is reloaded
+    make = partial(_make, config, config.cloud_credentials.load(), found)
     return Holder(config.bundle, make, make(Bundle.load(config.bundle)))
 
 
-def _make(config: EdgeConfig, access: CloudAccess, bundle: Bundle) -> Pipeline:
+def _make(config: EdgeConfig, access: CloudAccess, found: Found, bundle: Bundle) -> Pipeline:
     with contextlib.ExitStack() as undo:
-        cloud = _make_replicas(config, bundle, access)
+        cloud = _make_replicas(config, bundle, access, found)
         undo.callback(cloud.close)
         pipeline = Pipeline(bundle, cloud, threads=config.threads, local=config.fallback == "local")
         undo.pop_all()
@@ -83,7 +84,7 @@ def _warn_of_late_answers(body_seconds: float, deadline_ms: int) -> None:
         )
 
 
-def _make_replicas(config: EdgeConfig, bundle: Bundle, access: CloudAccess) -> Replicas:
+def _make_replicas(config: EdgeConfig, bundle: Bundle, access: CloudAccess, found: Found) -> Replicas:
     uplink, downlink = bundle.manifest.uplink, bundle.manifest.downlink
     budget = RetryBudget()
 
@@ -96,7 +97,7 @@ def _make_replicas(config: EdgeConfig, bundle: Bundle, access: CloudAccess) -> R
             on_fault,
         )
 
-    return make_replicas(config.cloud, make, budget)
+    return make_replicas(config.cloud, make, budget, found)
 
 
 def serve(config: EdgeConfig) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from edge import discovery as module
 from edge import replica as replica_module
-from edge.discovery import Discovered, make_replicas
+from edge.discovery import Discovered, Found, make_replicas
 from edge.names import CloudName
 from edge.replica import Replica
 from edge.replicas import Replicas
@@ -58,11 +58,12 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Zone:
 def discover(zone: Zone) -> Iterator[Callable[..., Discovered]]:
     made: list[Discovered] = []
 
-    def make(*clouds: Address | CloudName) -> Discovered:
-        made.append(Discovered(clouds, zone.make))
+    def make(*clouds: Address | CloudName, found: Found | None = None) -> Discovered:
+        made.append(Discovered(clouds, zone.make, found=found))
         return made[-1]
 
     yield make
+    zone.gate.set()
     for replicas in made:
         replicas.close()
     until(lambda: not any(thread.name == "cloud-names" for thread in threading.enumerate()))
@@ -92,6 +93,7 @@ def test_addresses_alone_need_no_thread(zone: Zone) -> None:
 def test_each_address_of_each_name_has_its_turn(zone: Zone, discover: Callable[..., Discovered]) -> None:
     zone.addresses = {NAME: ["10.0.0.1", "10.0.0.2"], OTHER: ["10.0.0.3", "10.0.0.1"]}
     replicas = discover(NAME, OTHER, Address("10.0.0.4", 7))
+    until(lambda: len(replicas.replicas) == 4)
     ask(replicas, 12)
     assert {host: client.asked for host, client in zone.clients.items()} == {
         f"10.0.0.{i}": 3 for i in range(1, 5)
@@ -115,6 +117,54 @@ def test_the_first_request_waits_for_the_first_resolution(
     zone.gate.set()
     asking.join(PATIENCE)
     assert zone.clients["10.0.0.1"].asked == 1
+
+
+def test_a_plain_address_does_not_wait_for_names(zone: Zone, discover: Callable[..., Discovered]) -> None:
+    zone.addresses = {NAME: ["10.0.0.1", "10.0.0.2"]}
+    zone.gate.clear()
+    replicas = discover(Address("10.0.0.1", 7), NAME)
+    assert len(replicas.replicas) == 1
+    ask(replicas)
+    replicas.check(time.monotonic() + 0.1)
+    assert (zone.clients["10.0.0.1"].asked, zone.clients["10.0.0.1"].probed) == (1, 1)
+    assert zone.found_by == {"10.0.0.1": None}
+    zone.gate.set()
+    until(lambda: len(replicas.replicas) == 2)
+    assert zone.found_by["10.0.0.1"] == "clouds.example", "which its certificate may have"
+
+
+def test_what_others_found_before_is_asked_until_the_names_resolve(
+    zone: Zone, discover: Callable[..., Discovered], caplog: pytest.LogCaptureFixture
+) -> None:
+    found: Found = {}
+    zone.addresses = {NAME: ["10.0.0.1"]}
+    ask(discover(NAME, found=found))
+    zone.addresses = {}
+    after = discover(NAME, found=found)
+    until(lambda: "does not resolve" in caplog.text)
+    ask(after)
+    zone.gate.clear()
+    later = discover(NAME, found=found)
+    ask(later)
+    assert zone.clients["10.0.0.1"].asked == 1
+    before = later.replicas
+    zone.addresses = {NAME: ["10.0.0.2"]}
+    zone.gate.set()
+    until(lambda: later.replicas != before)
+
+
+def test_before_anybody_is_checked_names_have_time_to_resolve(
+    zone: Zone, discover: Callable[..., Discovered]
+) -> None:
+    """Or a reload would be refused for the bundle of a cloud that has just been replaced."""
+    zone.addresses = {NAME: ["10.0.0.2"]}
+    zone.gate.clear()
+    replicas = discover(NAME, found={NAME: (Address("10.0.0.1", 7),)})
+    checking = threading.Thread(target=replicas.check, args=(time.monotonic() + PATIENCE,))
+    checking.start()
+    zone.gate.set()
+    checking.join(PATIENCE)
+    assert (zone.clients["10.0.0.1"].probed, zone.clients["10.0.0.2"].probed) == (0, 1)
 
 
 def test_a_name_that_nobody_knows_is_a_fault_until_somebody_does(

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from edge.config import EdgeConfig
+from edge.discovery import Discovered
 from edge.names import CloudName
 from edge.route import LocalRoute
 from edge.server import _listen, make_pipeline
 from splitwire.address import Address
 from splitwire.bundle import Bundle
-from splitwire.errors import ConfigError, GraphError
+from splitwire.errors import CloudUnavailable, ConfigError, GraphError
+from tests.bundles import tiny_bundle as make_bundle
+from tests.edge.calling import Caller
 
 
 def test_answers_do_not_wait_for_the_clients_acknowledgements() -> None:
@@ -43,6 +46,39 @@ def test_a_bundle_that_cannot_be_served_leaves_nobody_who_resolves_names(
     for thread in set(threading.enumerate()) - before:
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_a_reload_while_names_do_not_resolve_keeps_their_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [Address("127.0.0.1", 1)]
+
+    def resolve(name: CloudName) -> tuple[Address, ...]:
+        if not known:
+            raise CloudUnavailable(f"{name} does not resolve")
+        return tuple(known)
+
+    monkeypatch.setattr(CloudName, "resolve", resolve)
+    folder = tmp_path / "bundle"
+    folder.symlink_to(make_bundle(tmp_path / "1", seed=1).path)
+    edge = Caller(EdgeConfig(folder, cloud=(CloudName("clouds.example", 1),)))
+    try:
+        assert _targets(edge) == ["127.0.0.1:1"]
+        known.clear()
+        folder.unlink()
+        folder.symlink_to(make_bundle(tmp_path / "2", seed=2).path)
+        assert edge.reload().result == "swapped"
+        assert _targets(edge) == ["127.0.0.1:1"]
+    finally:
+        edge.close()
+
+
+def _targets(edge: Caller) -> list[str]:
+    """Those who would be asked, once names were resolved."""
+    cloud = edge.pipeline.cloud
+    assert isinstance(cloud, Discovered)
+    assert cloud._resolved.wait(10)
+    return [replica.target for replica in cloud.replicas]
 
 
 @pytest.mark.parametrize(("seconds", "warned"), [(0.9, False), (1.1, True)])
