@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from functools import partial
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cloud.config import CloudConfig
 from cloud.garbled import RefuseGarbled
+from cloud.health import Health
 from cloud.held import Held
 from cloud.holder import Holder
 from cloud.limits import max_request_bytes
@@ -51,7 +52,7 @@ class CloudServer:
         address: Address,
         server: grpc.aio.Server,
         servicer: Servicer,
-        watch: health.aio.HealthServicer,
+        watched: Health,
         pages: Pages | None,
         recorder: Recorder | None,
     ) -> None:
@@ -59,7 +60,7 @@ class CloudServer:
         self.address = address
         self._server = server
         self._servicer = servicer
-        self._health = watch
+        self._health = watched
         self._pages = pages
         self._recorder = recorder
 
@@ -86,11 +87,11 @@ class CloudServer:
         spans = None if recorder is None else CloudSpans(recorder)
         servicer = Servicer(holder, observer=Observer(metrics, spans))
         server = grpc.aio.server(interceptors=[*gates, RefuseGarbled()], options=options)
-        watch = await _add_services(server, servicer)
+        watched = _add_services(server, servicer)
         address = Address(config.listen.host, _bind(server, config.listen, transport))
         pages = _open_pages(config, metrics, servicer)
         await server.start()
-        return cls(holder, metrics, address, server, servicer, watch, pages, recorder)
+        return cls(holder, metrics, address, server, servicer, watched, pages, recorder)
 
     @property
     def metrics_address(self) -> Address | None:
@@ -100,7 +101,7 @@ class CloudServer:
     async def drain(self, seconds: float) -> None:
         """Refuse new requests, finish those in flight for at most `seconds`, and stop."""
         self.holder.end_reloads()
-        await self._health.enter_graceful_shutdown()
+        self._health.drain()
         finished = await self._servicer.drain(seconds)
         if not finished:
             _log.warning("requests were still in flight after %g s; they are cut off", seconds)
@@ -216,13 +217,12 @@ def _options(largest_request: int, most_connections: int) -> list[tuple[str, int
     ]
 
 
-async def _add_services(server: grpc.aio.Server, servicer: Servicer) -> health.aio.HealthServicer:
-    watch = health.aio.HealthServicer()
-    await watch.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(watch, server)
+def _add_services(server: grpc.aio.Server, servicer: Servicer) -> Health:
+    watched = Health(SERVICE)
+    health_pb2_grpc.add_HealthServicer_to_server(watched, server)
     add_SplitInferenceServicer_to_server(servicer, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    return watch
+    return watched
 
 
 def _bind(server: grpc.aio.Server, address: Address, transport: grpc.ServerCredentials | None) -> int:
