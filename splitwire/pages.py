@@ -27,6 +27,10 @@ _PATIENCE_SECONDS = 10.0
 #: At a time, each with a thread and a descriptor of the process that is watched; further ones are closed.
 _MOST = 32
 
+#: Before the next attempt to take a connection when one failed, as where the process has no descriptor left:
+#: it is still there, and would be tried again at once, for as long as that lasts.
+_PAUSE_SECONDS = 0.05
+
 _log = logging.getLogger(__name__)
 
 
@@ -79,6 +83,13 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._lock = threading.Lock()
         self._open: dict[socket.socket, float] = {}
         super().__init__(name, _Handler)
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        try:
+            return super().get_request()
+        except OSError:  # `serve_forever` passes over it
+            time.sleep(_PAUSE_SECONDS)
+            raise
 
     def verify_request(self, request: socket.socket, _: object) -> bool:  # type: ignore[override]  # of TCP
         """Whether there is room for it."""

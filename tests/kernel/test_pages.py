@@ -1,9 +1,14 @@
 import contextlib
+import errno
 import http.client
+import os
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
+from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,6 +90,27 @@ def test_more_at_a_time_than_there_is_room_for_are_closed_and_hold_no_thread(pag
         assert threading.active_count() <= before + module._MOST
     answers = (_try(pages) for _ in range(int(PATIENCE / 0.02)))
     assert 200 in answers, "there was no room again"
+
+
+def test_without_descriptors_it_tries_again_but_not_at_once(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that cannot be taken stays there: a core was busy with it alone."""
+    pauses: SimpleQueue[float] = SimpleQueue()
+
+    def sleep(seconds: float) -> None:
+        pauses.put(seconds)
+        time.sleep(seconds)
+
+    def accept(_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+        patch.setattr(socketserver.TCPServer, "get_request", accept)
+        with socket.create_connection((pages.address.host, pages.address.port), PATIENCE):
+            assert [pauses.get(timeout=PATIENCE) for _ in range(3)] == [module._PAUSE_SECONDS] * 3
+    assert ask(pages, "/ok")[0] == 200
 
 
 def _ended(client: socket.socket, byte: bytes) -> bool:
