@@ -71,7 +71,9 @@ reloading:
   changes nothing; one line of the log says why. Clouds come first (docs/operations.md).
 
 stopping:
-  SIGTERM or SIGINT (Ctrl-C) finishes the requests in flight. A second signal ends the process.
+  SIGTERM or SIGINT (Ctrl-C) finishes the requests in flight, for at most --deadline-ms and 5 s; what is
+  not answered then, as it has a longer X-Deadline-Ms or its body still comes, is a 503 (shutting-down).
+  A second signal ends the process.
 
 exit status:
   0  stopped by a signal

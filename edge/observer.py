@@ -5,6 +5,7 @@
 What cannot be seen from here those inside say, in observation.py.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.metrics import EdgeMetrics
 from edge.observation import SEEN, Observation, shown
-from edge.problems import BUSY, UNAUTHENTICATED
+from edge.problems import BUSY, SHUTTING_DOWN, UNAUTHENTICATED, respond
 from edge.spans import EdgeSpans
 from splitwire.logs import on_one_line
 from splitwire.refusals import Refusals
@@ -28,6 +29,8 @@ _TRACE_PARENT_HEADER = b"traceparent"
 #: How a client's refusals are logged, where a warning a minute is enough: there are thousands of those that
 #: were sent away as busy, when there is least time for them.
 _REPEATED = {BUSY.name: logging.DEBUG, UNAUTHENTICATED.name: logging.INFO}
+
+_CUT_OFF = "the request would have taken longer than a stop of the edge waits; it may be sent again"
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +50,13 @@ class Observer:
         if self._spans is not None:
             trace = self._spans.begin(trace, scope["path"])
         tokens = CURRENT.set(trace), SEEN.set(seen)
+        sending = _counted_out(send, seen, trace)
         try:
-            await self._app(scope, _counted_in(receive, seen), _counted_out(send, seen, trace))
+            await self._app(scope, _counted_in(receive, seen), sending)
+        except asyncio.CancelledError:
+            # A stop waits for it no longer. uvicorn would answer in plain text, and log it as a fault.
+            if not seen.status:
+                await respond(SHUTTING_DOWN, _CUT_OFF)(scope, receive, sending)
         except Exception:
             # A problem that was answered has its line, which says why: the server need not say it too.
             if seen.problem is None:

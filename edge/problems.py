@@ -47,6 +47,7 @@ __all__ = [
     "OF_RELOAD",
     "OTHER_BUNDLE",
     "RELOAD_REFUSED",
+    "SHUTTING_DOWN",
     "TOO_MANY_PIXELS",
     "UNAUTHENTICATED",
     "UNDECODABLE_IMAGE",
@@ -103,6 +104,7 @@ CLOUD_UNAVAILABLE = Kind(503, "cloud-unavailable", "The cloud cannot be reached"
 CLOUD_BUSY = Kind(503, "cloud-busy", "Too many requests are waiting in the cloud")
 OTHER_BUNDLE = Kind(503, "bundle-mismatch", "The cloud serves another bundle")
 BUSY = Kind(503, "busy", "Too many requests are waiting")
+SHUTTING_DOWN = Kind(503, "shutting-down", "The edge shut down before there was an answer")
 DEADLINE_EXCEEDED = Kind(504, "deadline-exceeded", "There was no answer within the deadline")
 
 #: Whatever may go wrong with the cloud.
@@ -121,11 +123,12 @@ OF_CLASSIFY = (
     BAD_PARAMETER,
     INTERNAL,
     BUSY,
+    SHUTTING_DOWN,
     *OF_CLOUD,
 )
 
 #: And with a reload.
-OF_RELOAD = (UNAUTHENTICATED, RELOAD_REFUSED, BUNDLE_REFUSED, INTERNAL)
+OF_RELOAD = (UNAUTHENTICATED, RELOAD_REFUSED, BUNDLE_REFUSED, INTERNAL, SHUTTING_DOWN)
 
 _KINDS: dict[type[SplitwireError], Kind] = {
     UnsupportedImage: UNSUPPORTED_TYPE,

@@ -34,7 +34,8 @@ from splitwire.renewal import Renewed
 
 __all__ = ["make_holder", "make_pipeline", "serve"]
 
-#: Beyond the deadline, for the answer to be written.
+#: Beyond the deadline, for the answer to be written. Clients may ask for a longer deadline, not for a longer
+#: stop: whoever sends the signal would lose patience, and end the process without an answer to anybody.
 _DRAIN_SECONDS = 5
 
 _BACKLOG = 2048
@@ -101,8 +102,8 @@ def _make_replicas(config: EdgeConfig, bundle: Bundle, access: CloudAccess, foun
 
 
 def serve(config: EdgeConfig) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is in flight. A second signal ends it at once. SIGHUP
-    reloads.
+    """Serve until SIGTERM or SIGINT, then finish what takes no longer than `--deadline-ms` and a little.
+    A second signal ends the process at once. SIGHUP reloads.
 
     Raises:
         BundleError: as `make_pipeline`.

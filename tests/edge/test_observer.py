@@ -1,4 +1,5 @@
 import contextlib
+import http.client
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from splitwire.bundle import Bundle
 from splitwire.logs import JsonFormatter, TextFormatter
 from tests.cloud.serving import Serving
 from tests.edge.calling import Caller, calling, problem_name
-from tests.edge.connections import server
+from tests.edge.connections import connect, server
 from tests.edge.images import image_file
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -146,6 +147,25 @@ def test_what_nobody_expected_is_one_line_of_the_whole_server(
     assert (line["level"], line["request"]) == ("error", response.headers[REQUEST_ID])
     assert str(line["exception"]).endswith("RuntimeError: why")
     assert "why" not in str(line["message"])
+
+
+def test_a_request_that_a_stop_cuts_off_is_answered_and_is_no_fault(
+    tiny_bundle: Bundle, everything: Lines
+) -> None:
+    head = b"POST /classify HTTP/1.1\r\nHost: edge\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        with calling(tiny_bundle.path, "127.0.0.1:1") as edge, server(edge.app) as address:
+            client = stack.enter_context(connect(address))
+            client.sendall(head)
+            assert client.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"  # the route waits for the body
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        document = json.loads(answer.read())
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert document["type"] == "urn:splitwire:problem:shutting-down"
+    assert answer.headers[REQUEST_ID] in [line["request"] for line in everything.lines if "request" in line]
+    assert not any("exception" in line for line in everything.lines)
 
 
 def test_a_line_is_one_line_whatever_the_client_wrote(edge: Caller, everything: Lines) -> None:
