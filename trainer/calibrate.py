@@ -84,7 +84,7 @@ class Calibration:
                 self._scale(boundary)
 
     def stage(self, stale: Collection[Boundary]) -> None:
-        """As `scales`, after the boundaries were configured anew.
+        """As `scales`, before the first epoch and after the boundaries were configured anew.
 
         BatchNorm behind the uplink has yet to see what now crosses it, before the downlink is measured.
         """

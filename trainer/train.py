@@ -183,12 +183,10 @@ class Trainer:
         self.network.configure(*now)
         boundaries = zip(self.network.boundaries, stale(self.config, epoch), strict=True)
         renewed = [boundary for boundary, is_stale in boundaries if is_stale]
-        if epoch == 0:
-            self.calibration.batch_norm()
-        if before == now:
-            self.calibration.scales(renewed)
-        else:
+        if epoch == 0 or before != now:
             self.calibration.stage(renewed)
+        else:
+            self.calibration.scales(renewed)
 
     def _train_epoch(self, epoch: int) -> _Totals:
         self._enter(epoch)

@@ -193,6 +193,17 @@ def test_scales_are_renewed_and_then_frozen(tmp_path: Path, monkeypatch: pytest.
     assert same_bits(scales[1], scales[2])
 
 
+def test_the_downlinks_first_scales_are_of_what_a_calibrated_uplink_lets_through(tmp_path: Path) -> None:
+    """BatchNorm behind the uplink had been estimated while its scales were all 1."""
+    run = make(tmp_path, uplink=BoundaryOptions(bits=2), downlink=BoundaryOptions(bits=4))
+    run._enter(0)
+    first = [boundary.scale.clone() for boundary in run.network.boundaries]
+    run.calibration.batch_norm()
+    run.calibration.scales()
+    for scale, boundary in zip(first, run.network.boundaries, strict=True):
+        torch.testing.assert_close(scale, boundary.scale, rtol=1e-5, atol=0)
+
+
 def test_each_stage_has_scales_of_its_own_also_after_they_are_frozen(tmp_path: Path) -> None:
     """Weights stand still here, so the uplink's scales differ as clip and steps of the widths do."""
     run = make(
