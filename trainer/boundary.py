@@ -104,7 +104,12 @@ class Boundary(nn.Module):
     @property
     def measured(self) -> bool:
         """Whether anything here depends on calibration."""
-        return self.spec.quantized or self.dead_zone > 0.0
+        return self.spec.quantized or self._has_dead_zone
+
+    @property
+    def _has_dead_zone(self) -> bool:
+        """Now or in a later stage: learned scales are not calibrated again when it has grown."""
+        return "rms" in self._buffers
 
     def forward(self, x: Tensor) -> Tensor:
         if self.calibrating:
@@ -140,7 +145,7 @@ class Boundary(nn.Module):
             audible = torch.where(rms > _AUDIBLE * rms.max(), rms, rms.max())
             scale = audible * self.clip / self.steps
             self.scale.copy_(torch.where(scale > LEAST_SCALE, scale, _SILENT))
-        if self.dead_zone > 0.0:
+        if self._has_dead_zone:
             self.rms.copy_(rms)
         self.calibrating = False
 

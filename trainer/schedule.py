@@ -32,12 +32,14 @@ def stale(config: TrainConfig, epoch: int) -> tuple[bool, bool]:
     """Whether uplink and downlink are calibrated before `epoch`.
 
     Where ranges are calibrated: until they are frozen, and after every change of a boundary, since behind it
-    other activations cross. Where they are learned: only where bits change, lest what was learned be lost.
+    other activations cross. Where they are learned: only where bits change, lest what was learned be lost;
+    without bits nothing is.
     """
     before, now = stage(config, epoch - 1), stage(config, epoch)
     renewed = epoch < config.frozen_from or before != now
     return tuple(  # type: ignore[return-value]  # of two
-        epoch == 0 or (was.bits != is_.bits if is_.ranges == "learned" else renewed)
+        epoch == 0
+        or (was.bits != is_.bits if is_.ranges == "learned" and is_.bits != FLOAT_BITS else renewed)
         for was, is_ in zip(before, now, strict=True)
     )
 

@@ -1,5 +1,5 @@
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -67,6 +67,24 @@ def test_training_sees_what_the_other_side_decodes(case: Case) -> None:
     received = torch.from_numpy(decode(sent, case.boundary.spec).copy())
     assert same_bits(received, symbols)
     assert same_bits(case.boundary.reconstruct(received), case.boundary(case.x))
+
+
+@pytest.mark.parametrize("bits", [8, FLOAT_BITS])
+def test_a_dead_zone_that_grows_later_is_of_what_was_observed_before(bits: int) -> None:
+    """As annealing has it where ranges are learned, and nothing but the first stage calibrates."""
+    options = BoundaryOptions(bits=bits, dead_zone=0.7, ranges="learned")
+    x = random_activations((3, 4, 4), rows=4, signed=True, seed=0)
+    expected = calibrated((3, 4, 4), options, signed=True, on=x)
+    boundary = Boundary((3, 4, 4), options, signed=True)
+    boundary.configure(replace(options, dead_zone=0.0))
+    assert boundary.measured
+    boundary.calibrating = True
+    boundary(x)
+    boundary.calibrate()
+    boundary.configure(options)
+    assert same_bits(boundary(x), expected(x))
+    without = calibrated((3, 4, 4), replace(options, dead_zone=0.0), signed=True, on=x)
+    assert not same_bits(boundary(x), without(x))
 
 
 @given(cases())

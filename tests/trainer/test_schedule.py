@@ -81,3 +81,8 @@ def test_learned_scales_are_stale_where_bits_change_alone() -> None:
     assert widths == [(32, 32), (8, 8), (8, 8), (8, 8), (7, 8), (7, 8), (7, 8)]
     expected = [(True, True), (True, True), (False, False), (False, False), (True, False)]
     assert [stale(config, epoch) for epoch in range(5)] == expected
+
+
+def test_without_bits_there_is_nothing_learned_to_lose() -> None:
+    config = scheduled_config(1, 2, BoundaryOptions(dead_zone=0.5, ranges="learned"), calibration_epochs=1)
+    assert [stale(config, epoch)[0] for epoch in range(5)] == [True, True, True, True, False]
