@@ -39,9 +39,12 @@ OPTIMIZERS = ("sgd", "muon")
 #: Of learning rates, where they are layer-wise: the classifier, the last five layers before it, all before.
 LAYER_RATES = (1.0, 0.6, 0.4)
 
-#: Options that may change when a run is resumed. The rate's target is what the rest of a run is steered
-#: towards, and only its end shows whether it was well chosen.
-_INCIDENTAL = ("evaluate_every", "edge_device", "cloud_device", "channels_last", "rate_target")
+#: Options that do not make a training another.
+_INCIDENTAL = ("evaluate_every", "edge_device", "cloud_device", "channels_last")
+
+#: Options that may change when a run is resumed besides. The rate's target is what the rest of a run is
+#: steered towards, and only its end shows whether it was well chosen.
+_STEERING = ("rate_target",)
 
 _LINKS = ("uplink", "downlink")
 
@@ -307,14 +310,16 @@ class TrainConfig:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    def differences(self, other: dict[str, Any]) -> list[str]:
+    def differences(self, other: dict[str, Any], *, resuming: bool = True) -> list[str]:
         """The options in which a stored configuration (of `to_json`) differs from this one, as by `change`.
 
         One that is not stored is of before the option existed, and had what is now its default. Where a run
         is computed, and how often it is looked at, does not make it another.
+        resuming: whether what is stored is to go on as this one; False: it must have been this one.
         """
         mine = json.loads(json.dumps(self.to_json()))  # which knows no tuples
-        passed_over = (*_INCIDENTAL, *(() if other.get("dataset") == self.dataset else _OF_DATASET))
+        of_dataset = () if other.get("dataset") == self.dataset else _OF_DATASET
+        passed_over = (*_INCIDENTAL, *(_STEERING if resuming else ()), *of_dataset)
         compared = (f for f in fields(self) if f.name not in passed_over)
         found = (text for f in compared for text in _changes(f.name, _stored(other, f), mine[f.name]))
         return list(dict.fromkeys(found))  # what is of both boundaries differs twice

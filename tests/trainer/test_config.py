@@ -157,6 +157,15 @@ def test_where_a_run_is_computed_does_not_make_it_another() -> None:
     ]
 
 
+def test_a_run_may_go_on_to_another_target_but_was_not_steered_there() -> None:
+    stored = json.loads(json.dumps(make_config(rate_weight=0.1, rate_target=300.0).to_json()))
+    now = make_config(rate_weight=0.1, rate_target=250.0)
+    assert now.differences(stored) == []
+    assert now.differences(stored, resuming=False) == ["--rate-target 300 (now 250)"]
+    elsewhere = make_config(rate_weight=0.1, rate_target=300.0, evaluate_every=5, edge_device="cuda")
+    assert elsewhere.differences(stored, resuming=False) == []
+
+
 def test_an_option_that_did_not_exist_had_its_default() -> None:
     stored = json.loads(json.dumps(make_config().to_json()))
     del stored["optimizer"], stored["uplink"], stored["freeze"]

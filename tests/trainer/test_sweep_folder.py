@@ -27,6 +27,7 @@ def test_a_cell_of_another_grid(tmp_path: Path) -> None:
     ("changes", "names"),
     [
         ({"epochs": 4}, r"--epochs 3 \(now 4\)"),
+        ({"rate_target": 250.0, "rate_weight": 0.1}, r"--rate-weight .*, --rate-target none \(now 250\)"),
         ({"width": 0.2, "dropout": 0.0}, r"--width 0.1 \(now 0.2\), --dropout 0.2 \(now 0\)"),
     ],
 )

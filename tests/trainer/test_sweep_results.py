@@ -53,6 +53,16 @@ def test_the_bundle_of_another_training(tmp_path: Path, tiny_bundle: Bundle) -> 
         read_result(tmp_path, make_cell())
 
 
+def test_what_was_steered_towards_another_target_is_not_this_cell(
+    tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    other = make_cell(rate_weight=0.1, rate_target=300.0).config.to_json()
+    cell = make_cell(rate_weight=0.1, rate_target=250.0)
+    put(tmp_path, cell, tiny_bundle, MEASURED | {"training": other})
+    with pytest.raises(CheckpointError, match=r"was made with other options: --rate-target 300 \(now 250\)"):
+        read_result(tmp_path, cell)
+
+
 @pytest.mark.parametrize("metrics", [{}, MEASURED, {"training": None}])
 def test_a_bundle_that_no_sweep_made(tmp_path: Path, tiny_bundle: Bundle, metrics: dict[str, Any]) -> None:
     put(tmp_path, make_cell(), tiny_bundle, metrics)

@@ -45,7 +45,7 @@ class Cell:
         """
         then = stored["sources"]
         sources = [change(n, then.get(n), now) for n, now in self.sources.items() if then.get(n) != now]
-        return self.config.differences(stored["config"]) + sources
+        return self.config.differences(stored["config"], resuming=False) + sources
 
     def __str__(self) -> str:
         return describe(self.values)

@@ -46,7 +46,7 @@ def read_result(out: Path, cell: Cell) -> Result | None:
     path = out / cell.name / BUNDLE / "manifest.json"
     try:
         metrics = Manifest.from_bytes(path.read_bytes()).metrics
-        different = cell.config.differences(metrics["training"])
+        different = cell.config.differences(metrics["training"], resuming=False)
         result = _result(cell, metrics)
     except FileNotFoundError:
         return None
