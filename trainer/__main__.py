@@ -16,7 +16,7 @@ try:  # for Ctrl-C in the tenths of a second that these take
     from trainer.config import CHECKPOINT, TrainConfig, default_run
     from trainer.data import load
     from trainer.data_arguments import storage_from
-    from trainer.imagenet import published_weights
+    from trainer.imagenet import IMAGENET, published_weights
     from trainer.lock import locked
     from trainer.options import check_threads, config_from, make_parser
     from trainer.split_arguments import refuse_options_of_split, request_from
@@ -155,7 +155,7 @@ def _split(arguments: argparse.Namespace) -> int:
 
 
 def _weights(arguments: argparse.Namespace) -> Path | None:
-    if arguments.weights is None or str(arguments.weights) != "imagenet":
+    if arguments.weights is None or str(arguments.weights) != IMAGENET:
         path: Path | None = arguments.weights
         return path
     return published_weights(arguments.data, download=not arguments.no_download, progress=not arguments.quiet)

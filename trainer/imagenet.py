@@ -1,11 +1,14 @@
-"""`--weights imagenet`: what torchvision publishes as mobilenet_v2, IMAGENET1K_V1."""
+"""`--weights imagenet`: what torchvision publishes as mobilenet_v2, IMAGENET1K_V1. Imports no torch."""
 
 from pathlib import Path
 
 from splitwire.errors import DatasetError, WeightsError
 from trainer.data.download import Published, fetch
 
-__all__ = ["OFFICIAL", "published_weights"]
+__all__ = ["IMAGENET", "OFFICIAL", "published_weights"]
+
+#: What the user says instead of a file.
+IMAGENET = "imagenet"
 
 #: torchvision names its files by the first digits of their SHA-256.
 OFFICIAL = Published(

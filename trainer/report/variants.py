@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from splitwire.errors import ConfigError
+from trainer.imagenet import IMAGENET
 
 __all__ = ["COMPARISONS", "Comparison", "Variant", "without"]
 
@@ -61,7 +62,7 @@ def _scratch(
 ) -> tuple[Variant, Variant]:
     if given.weights is None:
         raise ConfigError("the report scratch needs --weights behind --, to fine-tune from")
-    if str(given.weights) != "imagenet":
+    if str(given.weights) != IMAGENET:
         _require_there("weights", given.weights)
     bare = without(words, ["--weights", "--reset-classifier", "--layer-lr", "--freeze"])
     own_rate = () if rate is None else (f"--lr={rate}",)

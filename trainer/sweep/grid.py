@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,13 +13,14 @@ from trainer.data import Dataset, load
 from trainer.data.preprocessing import PreprocessOptions
 from trainer.data.storage import Storage
 from trainer.data_arguments import storage_from
+from trainer.imagenet import IMAGENET, published_weights
 from trainer.options import MAX_THREADS, check_threads, config_from, make_parser
 from trainer.preprocess_arguments import preprocess_from
 from trainer.split_arguments import refuse_options_of_split
 from trainer.sweep.cell import Cell, Value, describe
 from trainer.sweep.options import DEFAULT, SweepOptions, read_options
 
-__all__ = ["DataSource", "Grid", "Training", "grid_from", "make_grid", "parse_training"]
+__all__ = ["DataSource", "Grid", "Training", "WeightsSource", "grid_from", "make_grid", "parse_training"]
 
 _DEFAULT_OUT = Path("runs") / "sweep"
 
@@ -51,14 +52,30 @@ class DataSource:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsSource:
+    """The arguments of `trainer.imagenet.published_weights`."""
+
+    root: Path
+    download: bool
+    progress: bool
+
+    def fetch(self) -> Path:
+        """Raises what `published_weights` does."""
+        return published_weights(self.root, download=self.download, progress=self.progress)
+
+
+@dataclass(frozen=True, slots=True)
 class Grid:
-    """cells: the first axis slowest. threads: of each training. data: what the cells are trained on."""
+    """cells: the first axis slowest. threads: of each training. data: what the cells are trained on.
+    weights: published ones, that cells start from.
+    """
 
     cells: tuple[Cell, ...]
     out: Path
     jobs: int
     threads: int
     data: frozenset[DataSource]
+    weights: frozenset[WeightsSource]
 
 
 def grid_from(argv: Sequence[str]) -> Grid:
@@ -92,7 +109,8 @@ def make_grid(program: str, trainings: Sequence[Training], jobs: int) -> Grid:
         threads = min(MAX_THREADS, max(1, usable_cores() // jobs))
     check_threads(threads)
     out = parsed[0].out or _DEFAULT_OUT
-    return Grid(tuple(cells), out, jobs, threads, frozenset(map(_data_source, parsed)))
+    data, weights = frozenset(map(_data_source, parsed)), frozenset(_published(parsed))
+    return Grid(tuple(cells), out, jobs, threads, data, weights)
 
 
 def _combinations(options: SweepOptions) -> list[Training]:
@@ -141,6 +159,12 @@ def _data_source(namespace: argparse.Namespace) -> DataSource:
         storage=storage_from(namespace, namespace.out or _DEFAULT_OUT),
         progress=not namespace.quiet,
     )
+
+
+def _published(parsed: Sequence[argparse.Namespace]) -> Iterator[WeightsSource]:
+    for namespace in parsed:
+        if str(namespace.weights) == IMAGENET:
+            yield WeightsSource(namespace.data, not namespace.no_download, not namespace.quiet)
 
 
 def _value(word: str) -> Value:

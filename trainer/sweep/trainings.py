@@ -70,13 +70,19 @@ class Trainings:
         print(f"{len(self.grid.cells)} trainings in {self.grid.out}, {len(left)} not finished", flush=True)
         self._publish()
         if left:
-            for source in self.grid.data:  # its absence is found now, and no two children download it
-                source.load()
+            self._fetch()
             run_tasks(self._tasks(left), self.grid.jobs, self._ended, inherited=(lock,))
             self._publish()
         if self.failed:
             print(f"{len(self.failed)} failed: {'; '.join(self.failed)}", file=sys.stderr)
         return 1 if self.failed else 0
+
+    def _fetch(self) -> None:
+        """What children read: its absence is found now, and no two of them download it."""
+        for weights in self.grid.weights:
+            weights.fetch()
+        for data in self.grid.data:
+            data.load()
 
     def _look(self, cell: Cell) -> bool:
         """Whether the cell is finished, and if so, keeps what it measured."""
