@@ -1,8 +1,10 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 from PIL import Image
 
 from splitwire.bundle import Bundle
@@ -10,7 +12,10 @@ from tests.trainer.networks import CLASSES, make_model
 from trainer.__main__ import main
 from trainer.data.dataset import Split
 from trainer.measurement import measure
+from trainer.network import SplitNetwork
 from trainer.post_training import command
+from trainer.post_training.answers import Agreement
+from trainer.post_training.distill import Distilled
 from trainer.weights import torchvision_name
 
 _SIZE = 32
@@ -65,6 +70,35 @@ def test_a_bundle_can_be_split_elsewhere(tmp_path: Path, weights: Path, photos: 
     second = Bundle.load(tmp_path / "second" / "bundle").manifest
     assert second.labels == tuple(f"name {i}" for i in range(CLASSES))
     assert second.plan.front == 5
+
+
+@pytest.mark.parametrize("improved", [True, False])
+def test_a_manifest_tells_of_the_network_after_its_distillation(
+    tmp_path: Path, weights: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, improved: bool
+) -> None:
+    assert run(weights, photos, tmp_path / "plain") == 0
+    plain = Bundle.load(tmp_path / "plain" / "bundle").manifest.metrics
+    assert plain["training"]["distill_steps"] == 0
+    assert "distillation" not in plain
+
+    def pretended(network: SplitNetwork, *_: Any, **__: Any) -> Distilled:
+        if improved:  # nothing but zeros on the downlink: other bytes
+            torch.nn.init.zeros_(network.get_parameter("body.conv_last.1.weight"))
+            torch.nn.init.zeros_(network.get_parameter("body.conv_last.1.bias"))
+        return Distilled(0.5, 0.25 if improved else 0.5, 9, Agreement(1.5, 0.1, 90.0, 0.25))
+
+    monkeypatch.setattr(command, "distill", pretended)
+    assert run(weights, photos, tmp_path / "out", "--distill-steps", "7") == 0
+    found = Bundle.load(tmp_path / "out" / "bundle").manifest.metrics
+    assert found["training"]["distill_steps"] == 7
+    assert found["distillation"]["held_out"] == 9
+    assert found["distillation"]["kept"] == improved
+    assert found["uplink_bytes"] == plain["uplink_bytes"]
+    if improved:
+        assert (found["agreement"], found["drop"]) == (0.9, 0.015)
+        assert found["downlink_bytes"] < plain["downlink_bytes"]
+    else:
+        assert all(found[name] == plain[name] for name in ("agreement", "drop", "downlink_bytes"))
 
 
 @pytest.mark.parametrize(

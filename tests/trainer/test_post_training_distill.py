@@ -1,9 +1,11 @@
 from copy import deepcopy
 
+import pytest
 import torch
 
 from splitwire.plan import SplitPlan
 from tests.trainer.networks import make_images, make_model
+from trainer.post_training.answers import compare_answers
 from trainer.post_training.distill import distill
 from trainer.post_training.split import split_network
 
@@ -15,8 +17,16 @@ def test_what_is_kept_answers_no_worse_and_the_edge_stays() -> None:
     before = deepcopy(network.state_dict())
     found = distill(network, unsplit, pixels, steps=40, seed=0, progress=False)
     assert found.after < found.before
+    assert found.improved
+    assert found.held_out == 12
     after = network.state_dict()
     changed = {name.partition(".")[0] for name in after if not torch.equal(before[name], after[name])}
     assert "body" in changed
     assert changed <= {"body", "tail"}
     assert not any(parameter.requires_grad for parameter in network.parameters())
+    both = torch.cat([pixels[::4], pixels[::4].flip(3)])
+    with torch.no_grad():
+        expected = compare_answers(unsplit(both), network(both))
+    assert found.agreement.divergence == pytest.approx(found.after, rel=1e-3)
+    assert found.agreement.same == pytest.approx(expected.same)
+    assert found.agreement.drop == pytest.approx(expected.drop, abs=1e-2)

@@ -1,11 +1,10 @@
 """`trainer --epochs 0 --calibrate IMAGES`: from weights to a bundle, without training."""
 
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from splitwire.bundle import Bundle
 from splitwire.errors import ConfigError
@@ -13,9 +12,8 @@ from trainer.claim import check_bundle
 from trainer.data.unlabelled import load_images
 from trainer.export import export_bundle
 from trainer.model import MobileNetV2
-from trainer.network import SplitNetwork
 from trainer.outline import outline
-from trainer.post_training.distill import distill
+from trainer.post_training.distill import Distilled, distill
 from trainer.post_training.request import SplitRequest
 from trainer.post_training.split import Chosen, fit_tables, split_network
 from trainer.source import Source, find_source
@@ -55,14 +53,19 @@ def run_split(
     )
     print(outline(network))
     print(_found(chosen, len(images), request.max_drop))
+    distilled = None
     if request.distill_steps:
-        print(_distill(network, unsplit, pixels, request, progress=progress))
+        distilled = distill(
+            network, unsplit, pixels, steps=request.distill_steps, seed=request.seed, progress=progress
+        )
+        chosen = _measured_again(chosen, distilled, fit_tables(network, pixels))
+        print(_told(distilled, request.distill_steps))
     saved = export_bundle(
         bundle,
         network,
         labels=labels,
         preprocess=source.preprocess,
-        metrics=_metrics(chosen, len(images), request),
+        metrics=_metrics(chosen, len(images), request, distilled),
         name=request.name,
     )
     print(f"bundle   {saved.path}  digest {saved.digest.hex()}")
@@ -70,18 +73,21 @@ def run_split(
     return saved
 
 
-def _distill(
-    network: SplitNetwork, unsplit: MobileNetV2, pixels: Tensor, request: SplitRequest, *, progress: bool
-) -> str:
-    found = distill(
-        network, unsplit, pixels, steps=request.distill_steps, seed=request.seed, progress=progress
+def _measured_again(chosen: Chosen, distilled: Distilled, downlink_bytes: float) -> Chosen:
+    """As the network is now; what crosses the uplink is what it was."""
+    agreement = distilled.agreement if distilled.improved else chosen.uplink.agreement
+    return replace(chosen, uplink=replace(chosen.uplink, agreement=agreement), downlink_bytes=downlink_bytes)
+
+
+def _told(distilled: Distilled, steps: int) -> str:
+    text = (
+        f"distilled in {steps} steps: on {distilled.held_out} images held out, answers diverge by "
+        f"{distilled.after:.4f} nats after {distilled.before:.4f}: "
     )
-    fit_tables(network, pixels)
-    kept = "kept" if found.after < found.before else "no better, so the weights stay as they were"
-    return (
-        f"distilled in {request.distill_steps} steps: on images held out, answers diverge by "
-        f"{found.after:.4f} nats after {found.before:.4f}: {kept}"
-    )
+    if not distilled.improved:
+        return f"{text}no better, so the weights stay as they were"
+    same, drop = distilled.agreement.same, distilled.agreement.drop
+    return f"{text}kept; of these {same:.1f} % keep their label, and {drop:.2f} points of accuracy are lost"
 
 
 def _labels(path: Path | None, source: Source) -> tuple[str, ...]:
@@ -111,9 +117,12 @@ def _found(chosen: Chosen, images: int, max_drop: float) -> str:
     )
 
 
-def _metrics(chosen: Chosen, images: int, request: SplitRequest) -> dict[str, object]:
-    """training: what trainer/bundle_weights.py needs to read the bundle again."""
-    return {
+def _metrics(
+    chosen: Chosen, images: int, request: SplitRequest, distilled: Distilled | None
+) -> dict[str, object]:
+    """training: what trainer/bundle_weights.py needs to read the bundle again. distillation: where there was
+    one; agreement and drop are then, if its weights were kept, of the images that it held out."""
+    return _of_distillation(distilled) | {
         "agreement": chosen.uplink.agreement.same / 100,
         "drop": chosen.uplink.agreement.drop / 100,
         "images": images,
@@ -122,8 +131,21 @@ def _metrics(chosen: Chosen, images: int, request: SplitRequest) -> dict[str, ob
         "training": {
             "epochs": 0,
             "max_drop": request.max_drop,
+            "distill_steps": request.distill_steps,
             "seed": request.seed,
             "uplink": asdict(chosen.uplink_options),
             "downlink": asdict(chosen.downlink_options),
         },
     }
+
+
+def _of_distillation(distilled: Distilled | None) -> dict[str, object]:
+    if distilled is None:
+        return {}
+    found = {
+        "held_out": distilled.held_out,
+        "kept": distilled.improved,
+        "divergence_before": distilled.before,
+        "divergence": distilled.after,
+    }
+    return {"distillation": found}

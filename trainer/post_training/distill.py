@@ -15,6 +15,7 @@ from torch.nn.functional import kl_div, log_softmax
 from tqdm import tqdm
 
 from trainer.network import SplitNetwork
+from trainer.post_training.answers import Agreement, compare_answers
 
 __all__ = ["Distilled", "distill"]
 
@@ -30,10 +31,20 @@ _HELD_OUT = 4
 
 @dataclass(frozen=True, slots=True)
 class Distilled:
-    """Mean KL of the held-out images' answers, in nats, before the first step and of what was kept."""
+    """Mean KL of the held-out images' answers, in nats, before the first step and of what was kept.
+
+    held_out: how many images these were, each also mirrored. agreement: of what was kept, on them.
+    """
 
     before: float
     after: float
+    held_out: int
+    agreement: Agreement
+
+    @property
+    def improved(self) -> bool:
+        """Whether weights were kept that are not those from before."""
+        return self.after < self.before
 
 
 def distill(
@@ -65,7 +76,8 @@ def distill(
                 best, kept = found, deepcopy(network.state_dict())
     network.load_state_dict(kept)
     network.requires_grad_(False)
-    return Distilled(before, best)
+    agreement = compare_answers(answers[held_out], _answers(network, symbols[held_out]))
+    return Distilled(before, best, int(held_out.sum()) // 2, agreement)
 
 
 @torch.no_grad()
@@ -86,10 +98,13 @@ def _batches(images: Tensor, seed: int) -> Iterator[Tensor]:
         yield from images[torch.randperm(len(images), generator=generator)].split(_BATCH)
 
 
-@torch.no_grad()
 def _divergence(network: SplitNetwork, symbols: Tensor, answers: Tensor) -> float:
-    logits = torch.cat([_answer(network, batch) for batch in symbols.split(_BATCH)])
-    return float(_kl(logits, answers))
+    return float(_kl(_answers(network, symbols), answers))
+
+
+@torch.no_grad()
+def _answers(network: SplitNetwork, symbols: Tensor) -> Tensor:
+    return torch.cat([_answer(network, batch) for batch in symbols.split(_BATCH)])
 
 
 def _answer(network: SplitNetwork, symbols: Tensor) -> Tensor:
