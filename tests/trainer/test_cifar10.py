@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from splitwire.errors import DatasetError
 from tests.data import CIFAR10_LABELS, md5, require_cifar10, write_cifar10
+from tests.trainer.folders import forbid
 from trainer.data import Dataset, cifar10
 from trainer.data.download import Archive
 
@@ -53,6 +54,14 @@ def test_rows_become_images_in_order(tmp_path: Path) -> None:
     for channel in range(3):
         expected = third["data"][1, channel * 1024 : (channel + 1) * 1024].reshape(32, 32)
         np.testing.assert_array_equal(image[:, :, channel], expected)
+
+
+@pytest.mark.parametrize("method", ["is_dir", "is_file"])
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    source = write_cifar10(tmp_path)
+    forbid(monkeypatch, method, tmp_path)
+    with pytest.raises(DatasetError, match=r"^cannot read .*: Permission denied$"):
+        load(tmp_path, source)
 
 
 def test_the_batches_folder_itself_is_accepted(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from PIL import Image
 
 from splitwire.errors import ConfigError, DatasetError
 from tests.data import require_data
+from tests.trainer.folders import forbid
 from trainer import data
 from trainer.data import folder
 from trainer.data.preprocessing import PreprocessOptions, for_photos
@@ -81,6 +82,15 @@ def test_splits_with_other_classes(root: Path) -> None:
     write(root, "val", "elk", "a.png", (0, 0, 0))
     with pytest.raises(DatasetError, match=r"only in training \['dog'\], only in testing \['elk'\]"):
         load(root, image_size=32)
+
+
+@pytest.mark.parametrize("closed", ["train", "train/bee", "val"])
+def test_a_folder_that_may_not_be_read_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    forbid(monkeypatch, "iterdir", root / closed)
+    with pytest.raises(DatasetError, match=rf"^cannot read {root / closed}.*: Permission denied$"):
+        load(root)
 
 
 def test_absent_and_empty_folders(root: Path, tmp_path: Path) -> None:

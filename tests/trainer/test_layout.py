@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from splitwire.errors import DatasetError
+from tests.trainer.folders import forbid
 from trainer.data.layout import Layout, malformed, rows
 
 LAYOUT = Layout("Shapes", "shapes-1", "https://example.org/shapes", ("lists/all.txt", "images"))
@@ -33,6 +34,13 @@ def test_a_missing_part_is_named_and_where_it_comes_from(tmp_path: Path, part: s
         f"no {folder / part}: expected Shapes with lists/all.txt, images in {tmp_path / 'shapes-1'} or in "
         f"{tmp_path}; it is published at https://example.org/shapes"
     )
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path)
+    forbid(monkeypatch, "exists", tmp_path / "lists")
+    with pytest.raises(DatasetError, match=r"^cannot read .*/lists/all.txt: Permission denied$"):
+        LAYOUT.find(tmp_path)
 
 
 def test_rows_are_words(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from splitwire.errors import DatasetError
+from tests.trainer.folders import forbid
 from trainer.data.preprocessing import for_photos
 from trainer.data.unlabelled import MAX_IMAGES, load_images
 
@@ -27,6 +28,20 @@ def test_no_more_than_needed_and_evenly_spread(tmp_path: Path) -> None:
     images = load_images(tmp_path, for_photos(32), progress=False).astype(int)
     found = images[:, 0, 0, 0] + 256 * images[:, 0, 0, 1]
     assert found.tolist() == list(range(0, 2 * MAX_IMAGES, 2))
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, 30)
+    (tmp_path / "lost+found").mkdir()
+    forbid(monkeypatch, "iterdir", tmp_path / "lost+found")
+    with pytest.raises(DatasetError, match=r"^cannot read .*/lost\+found: Permission denied$"):
+        load_images(tmp_path, for_photos(32), progress=False)
+
+
+def test_a_root_of_which_nothing_can_be_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid(monkeypatch, "is_dir", tmp_path)
+    with pytest.raises(DatasetError, match=r"^cannot read .*: Permission denied$"):
+        load_images(tmp_path, for_photos(32), progress=False)
 
 
 def test_too_few_or_none(tmp_path: Path) -> None:

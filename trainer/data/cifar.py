@@ -10,6 +10,7 @@ import numpy as np
 from splitwire.errors import DatasetError
 from trainer.data.dataset import Split
 from trainer.data.download import Archive, extract, fetch
+from trainer.data.files import reading
 from trainer.data.unpickling import unpickle
 
 __all__ = ["SIDE", "label_names", "locate", "read_pickle", "to_split"]
@@ -23,14 +24,16 @@ def locate(root: Path, source: Archive, title: str, meta: str, *, download: bool
     From the archive in root where there is no such folder, and that from its address where it is absent.
 
     Raises:
-        DatasetError: there is neither, and nothing may be downloaded, or it cannot be unpacked.
+        DatasetError: there is neither, and nothing may be downloaded, or it cannot be read or unpacked.
     """
-    if (root / meta).is_file():
-        return root
-    if (root / source.folder).is_dir():
-        return root / source.folder
     archive = root / source.filename
-    if not archive.is_file():
+    with reading(root):
+        if (root / meta).is_file():
+            return root
+        if (root / source.folder).is_dir():
+            return root / source.folder
+        is_there = archive.is_file()
+    if not is_there:
         if not download:
             raise DatasetError(
                 f"no {title} in {root}: expected {source.folder}/ or {source.filename} there. Allow the "

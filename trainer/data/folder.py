@@ -11,7 +11,7 @@ from splitwire.errors import DatasetError
 from splitwire.preprocess import Preprocess
 from trainer.data.dataset import Dataset
 from trainer.data.decoding import LabelledFiles, decode_dataset
-from trainer.data.files import SUFFIXES, image_files
+from trainer.data.files import SUFFIXES, image_files, reading
 from trainer.data.preprocessing import for_photos
 from trainer.data.storage import Storage
 
@@ -28,10 +28,11 @@ def load(
     preprocess: as for ImageNet if None.
 
     Raises:
-        DatasetError: a split or class is absent or empty, the splits' classes differ, images cannot be read,
-            or there is no room for them.
+        DatasetError: a split or class is absent or empty, the splits' classes differ, images or a folder
+            cannot be read, or there is no room for them.
     """
-    train, test = _find(root / "train"), _find(_test_folder(root))
+    with reading(root):
+        train, test = _find(root / "train"), _find(_test_folder(root))
     _same_classes(train, test)
     return decode_dataset(
         root.resolve().name,

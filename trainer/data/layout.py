@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitwire.errors import DatasetError
+from trainer.data.files import reading
 
 __all__ = ["Layout", "malformed", "rows"]
 
@@ -25,15 +26,16 @@ class Layout:
         """The folder that has the parts: root / folder where there is one, or else root itself.
 
         Raises:
-            DatasetError: a part is missing.
+            DatasetError: a part is missing, or a folder cannot be read.
         """
-        found = root / self.folder if (root / self.folder).is_dir() else root
-        for part in self.parts:
-            if not (found / part).exists():
-                raise DatasetError(
-                    f"no {found / part}: expected {self.title} with {', '.join(self.parts)} in "
-                    f"{root / self.folder} or in {root}; it is published at {self.page}"
-                )
+        with reading(root):
+            found = root / self.folder if (root / self.folder).is_dir() else root
+            missing = [part for part in self.parts if not (found / part).exists()]
+        if missing:
+            raise DatasetError(
+                f"no {found / missing[0]}: expected {self.title} with {', '.join(self.parts)} in "
+                f"{root / self.folder} or in {root}; it is published at {self.page}"
+            )
         return found
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from splitwire.errors import DatasetError
 from splitwire.preprocess import Preprocess
 from trainer.data.decoding import decode_files, refuse_unreadable
-from trainer.data.files import SUFFIXES, image_files
+from trainer.data.files import SUFFIXES, image_files, reading
 from trainer.data.storage import Storage
 
 __all__ = ["MAX_IMAGES", "load_images"]
@@ -30,12 +30,9 @@ def load_images(root: Path, preprocess: Preprocess, *, progress: bool) -> NDArra
     """At most MAX_IMAGES of those under `root`, evenly spread by path -> uint8 (n, size, size, 3), as served.
 
     Raises:
-        DatasetError: no folder, too few images, or some that cannot be read.
+        DatasetError: no folder, too few images, or images or a folder that cannot be read.
     """
-    if not root.is_dir():
-        raise DatasetError(f"no folder {root}: expected one with images to calibrate on")
-    folders = [root, *sorted(path for path in root.rglob("*") if path.is_dir() and not _hidden(path, root))]
-    paths = [file for folder in folders for file in image_files(folder)]
+    paths = [file for folder in _folders(root) for file in image_files(folder)]
     if len(paths) < _LEAST_IMAGES:
         raise DatasetError(
             f"{root} has {len(paths)} images ({', '.join(sorted(SUFFIXES))}), "
@@ -47,6 +44,13 @@ def load_images(root: Path, preprocess: Preprocess, *, progress: bool) -> NDArra
     with tqdm(total=count, desc="images", unit="image", disable=not progress, leave=False) as bar:
         refuse_unreadable(decode_files(chosen, preprocess, images, bar), count)
     return images
+
+
+def _folders(root: Path) -> list[Path]:
+    with reading(root):
+        if not root.is_dir():
+            raise DatasetError(f"no folder {root}: expected one with images to calibrate on")
+        return [root, *sorted(path for path in root.rglob("*") if path.is_dir() and not _hidden(path, root))]
 
 
 def _hidden(path: Path, root: Path) -> bool:
