@@ -2,12 +2,16 @@
 
 import argparse
 
+from splitwire.errors import ConfigError
 from splitwire.plan import FLOAT_BITS
 from trainer.config import RANGES, Bottleneck, BoundaryOptions
 
-__all__ = ["add_boundaries", "boundary_from"]
+__all__ = ["add_boundaries", "boundary_from", "refuse_downlink"]
 
 _Group = argparse._ArgumentGroup
+
+#: What can be said of one boundary alone, as arguments are called behind its name.
+_OF_ONE = ("keep", "bits", "clip", "dead_zone", "bottleneck")
 
 
 def add_boundaries(group: _Group) -> None:
@@ -73,7 +77,8 @@ def _add_training(group: _Group) -> None:
         "--rate-target",
         type=float,
         metavar="BYTES",
-        help="mean bytes an image, both boundaries together, that --rate-weight is steered towards",
+        help="mean bytes of an image's symbols, as training estimates them and of all quantized boundaries "
+        "together, that --rate-weight is adjusted to reach",
     )
     group.add_argument(
         "--ranges",
@@ -114,6 +119,14 @@ def _add_schedule(group: _Group) -> None:
         help="scales are renewed before each of the first E epochs, and when annealing changes what crosses, "
         "then frozen (default: half)",
     )
+
+
+def refuse_downlink(arguments: argparse.Namespace) -> None:
+    """Raises ConfigError where the downlink carries logits, and an option is for the downlink alone."""
+    given = [name for name in _OF_ONE if getattr(arguments, f"downlink_{name}") is not None]
+    if arguments.edge_back == 0 and given:
+        names = ", ".join(f"--downlink-{name.replace('_', '-')}" for name in given)
+        raise ConfigError(f"with --edge-back 0, whose downlink carries logits as they are, no {names}")
 
 
 def boundary_from(arguments: argparse.Namespace, which: str) -> BoundaryOptions:

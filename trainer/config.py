@@ -285,6 +285,11 @@ class TrainConfig:
         _require(0 <= self.distill_weight <= 1, "distill-weight", "from 0 to 1", self.distill_weight)
         _require(0 < self.temperature <= 100, "temperature", "above 0 and at most 100", self.temperature)
         _require(0 <= self.rate_weight <= _MOST, "rate-weight", f"from 0 to {_MOST:g}", self.rate_weight)
+        if self.rate_weight > 0 and not any(options.bits != FLOAT_BITS for options in self._crossed):
+            raise ConfigError(
+                "a rate-weight prices the symbols of quantized boundaries, and none is quantized: "
+                f"give a boundary fewer than {FLOAT_BITS} bits"
+            )
         if self.rate_target is not None:
             _require(0 < self.rate_target < math.inf, "rate-target", "above 0", self.rate_target)
             _require(self.rate_weight > 0, "rate-weight", "above 0 with a rate-target", self.rate_weight)
@@ -296,6 +301,11 @@ class TrainConfig:
             _require(
                 self.calibration_epochs >= 1, "calibration_epochs", "at least 1", self.calibration_epochs
             )
+
+    @property
+    def _crossed(self) -> tuple[BoundaryOptions, ...]:
+        """Of the boundaries that do what they are told: with the logits, nothing is done to the downlink."""
+        return (self.uplink, self.downlink) if self.plan.back else (self.uplink,)
 
     @property
     def frozen_from(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from splitwire.command_line import Parser
 from splitwire.errors import ConfigError
 from splitwire.plan import LAYERS, SplitPlan
-from trainer.boundary_arguments import add_boundaries, boundary_from
+from trainer.boundary_arguments import add_boundaries, boundary_from, refuse_downlink
 from trainer.config import CHECKPOINT_MODES, LAYER_RATES, OPTIMIZERS, RECIPES, TrainConfig
 from trainer.data import DATASETS
 from trainer.data_arguments import add_data
@@ -244,7 +244,10 @@ def _add_output(group: _Group) -> None:
 
 
 def config_from(arguments: argparse.Namespace) -> TrainConfig:
+    """Raises ConfigError for a value out of range, and for an option that would change nothing."""
     recipe = RECIPES[arguments.dataset]
+    refuse_downlink(arguments)
+    _check_classifier(arguments)
 
     def chosen(name: str) -> Any:
         own = getattr(arguments, name)
@@ -315,6 +318,11 @@ def _layer_rates(values: list[float] | None) -> tuple[float, float, float] | Non
             return classifier, late, early
         case _:
             raise ConfigError(f"layer-lr takes three factors, or none, got {len(values)}")
+
+
+def _check_classifier(arguments: argparse.Namespace) -> None:
+    if arguments.reset_classifier and arguments.weights is None and not arguments.resume:
+        raise ConfigError("--reset-classifier needs --weights: without, the classifier starts anew anyway")
 
 
 def _freeze(arguments: argparse.Namespace) -> int:

@@ -92,6 +92,15 @@ def test_boundaries_out_of_range(options: dict[str, Any], message: str) -> None:
         BoundaryOptions(**options)
 
 
+def test_bytes_are_priced_where_symbols_are() -> None:
+    off, coarse = BoundaryOptions(), BoundaryOptions(bits=4)
+    for uplink, downlink in ((coarse, off), (off, coarse)):
+        assert make_config(rate_weight=0.1, uplink=uplink, downlink=downlink).rate_weight == 0.1
+    for back, downlink in ((1, off), (0, coarse)):
+        with pytest.raises(ConfigError, match="none is quantized: give a boundary fewer than 32 bits"):
+            make_config(rate_weight=0.1, plan=SplitPlan(3, back), uplink=off, downlink=downlink)
+
+
 def test_a_stored_configuration_is_the_same() -> None:
     config = make_config()
     assert config.differences(json.loads(json.dumps(config.to_json()))) == []

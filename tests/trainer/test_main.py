@@ -122,6 +122,15 @@ def test_interrupted_while_it_starts() -> None:
         ((*SPLIT, "--layer-lr", "1", "2"), "layer-lr takes three factors, or none, got 2"),
         ((*SPLIT, "--layer-lr", "1", "2", "0"), "layer-lr must be three factors above 0 and at most 10"),
         ((*SPLIT, "--freeze", "3"), "--freeze needs --weights"),
+        ((*SPLIT, "--reset-classifier"), "--reset-classifier needs --weights"),
+        (
+            (*SPLIT, "--bits", "32", "--rate-weight", "1"),
+            "prices the symbols of quantized boundaries, and none",
+        ),
+        (
+            ("--edge-front", "3", "--edge-back", "0", "--downlink-bits", "4", "--downlink-dead-zone", "1"),
+            "whose downlink carries logits as they are, no --downlink-bits, --downlink-dead-zone",
+        ),
         ((*SPLIT, "--weights", "net.pth", "--freeze", "20"), "freeze must be from 0 to 19, got 20"),
         ((*SPLIT, "--epochs", "0", "--freeze", "3"), "these mean nothing: --freeze"),
         ((*SPLIT, "--epochs", "0", "--lr", "0.1"), "these mean nothing: --lr"),
@@ -235,6 +244,17 @@ def test_frozen_layers(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) 
     Path("checkpoint.pt").touch()
     assert configured(monkeypatch, *words).freeze == 0
     assert configured(monkeypatch, *words, "--freeze", "19").freeze == 19
+
+
+@pytest.mark.parametrize("words", [("--weights", "net.pth"), ("--resume", "--out", ".")])
+def test_a_classifier_that_starts_anew(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    Path("checkpoint.pt").touch()
+    configured(monkeypatch, *words, "--reset-classifier")
+
+
+def test_logits_and_what_is_said_of_both_boundaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configured(monkeypatch, "--edge-back", "0", "--keep", "0.5", "--bits", "8", "--clip", "4")
+    assert config.uplink == BoundaryOptions(keep=0.5, bits=8, clip=4.0)
 
 
 def test_fewer_epochs_than_the_recipe_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:
