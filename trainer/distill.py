@@ -16,11 +16,13 @@ from torch.nn.functional import kl_div, log_softmax
 from splitwire.bundle import Bundle
 from splitwire.errors import SplitwireError, WeightsError
 from splitwire.plan import SplitPlan
+from splitwire.preprocess import Preprocess
 from trainer.bundle_weights import layers_of, network_of_bundle
 from trainer.checkpoint import load_checkpoint
 from trainer.detect import detect_spec
 from trainer.model import MobileNetV2, ModelSpec
 from trainer.network import SplitNetwork
+from trainer.record import Record, read_record
 from trainer.weights import load_weights, read_weights
 
 __all__ = ["Teacher", "distillation_loss"]
@@ -30,28 +32,28 @@ class Teacher:
     """A trained network, whose boundaries neither prune nor quantize, in evaluation mode.
 
     path: a run's checkpoint, torchvision's state dict, or a bundle. labels: of the student's classes, in
-    order; what the teacher's are called only a bundle tells. digest: of its file or bundle, in hexadecimal.
+    order; what the teacher's are called only a bundle tells. preprocess: of the student's images. digest: of
+    its file or bundle, in hexadecimal.
 
     Its memory layout is the images'. It sees each image as the student does, crop and flip included, so its
     answers cannot be kept from one epoch to the next.
 
     Raises:
-        WeightsError: none of these, or one for other classes or images.
+        WeightsError: none of these, one for other classes or images, or one that was trained with pruning.
     """
 
-    def __init__(self, path: Path, *, labels: tuple[str, ...], input_size: int, bf16: bool) -> None:
-        self._model, spec = _network(path, input_size)
-        if (spec.num_classes, spec.input_size) != (len(labels), input_size):
+    def __init__(self, path: Path, *, labels: tuple[str, ...], preprocess: Preprocess, bf16: bool) -> None:
+        self._model, spec = _network(path, preprocess.size)
+        if (spec.num_classes, spec.input_size) != (len(labels), preprocess.size):
             raise WeightsError(
                 f"the teacher {path} tells {spec.num_classes} classes apart in images of {spec.input_size} "
-                f"pixels; the student has {len(labels)} and {input_size}"
+                f"pixels; the student has {len(labels)} and {preprocess.size}"
             )
-        known, self.digest = _labels_and_digest(path)
-        for theirs, ours in zip(known or labels, labels, strict=True):
-            if theirs != ours:
-                raise WeightsError(
-                    f"the teacher {path} knows other classes: {theirs!r} where the student has {ours!r}"
-                )
+        record = read_record(path)
+        _check_labels(path, record.labels or labels, labels)
+        _check_normalization(path, record, preprocess)
+        _check_pruning(path, record)
+        self.digest = _digest(path)
         self._model.eval()
         self._bf16 = bf16
 
@@ -70,12 +72,43 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Te
     return kl_div(student, expected, reduction="batchmean", log_target=True) * temperature**2
 
 
-def _labels_and_digest(path: Path) -> tuple[tuple[str, ...] | None, str]:
+def _check_labels(path: Path, known: tuple[str, ...], labels: tuple[str, ...]) -> None:
+    for theirs, ours in zip(known, labels, strict=True):
+        if theirs != ours:
+            raise WeightsError(
+                f"the teacher {path} knows other classes: {theirs!r} where the student has {ours!r}"
+            )
+
+
+def _check_normalization(path: Path, record: Record, preprocess: Preprocess) -> None:
+    """It is shown the student's images, as they are normalized."""
+    for name, theirs in (("mean", record.mean), ("std", record.std)):
+        ours = getattr(preprocess, name)
+        if theirs is not None and theirs != ours:
+            raise WeightsError(
+                f"the teacher {path} was trained on images of another normalization, {name} "
+                f"{_shown(theirs)}, the student's have {_shown(ours)}: give it --{name} {_shown(theirs)}"
+            )
+
+
+def _check_pruning(path: Path, record: Record) -> None:
+    if record.pruning:
+        raise WeightsError(
+            f"the teacher {path} was trained with pruning ({record.pruning}), and would answer without, for "
+            "which it was never trained: take a teacher that was trained without, or start the training from "
+            f"this one, with --weights {path}"
+        )
+
+
+def _shown(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
+def _digest(path: Path) -> str:
     if path.is_dir():
-        bundle = Bundle.load(path)
-        return bundle.manifest.labels, bundle.digest.hex()
+        return Bundle.load(path).digest.hex()
     with path.open("rb") as stream:
-        return None, hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _network(path: Path, input_size: int) -> tuple[nn.Module, ModelSpec]:

@@ -99,7 +99,7 @@ def _begin_with(weights: Path, trainer: Trainer, reset_classifier: bool) -> None
 def _teacher(path: Path | None, config: TrainConfig, dataset: Dataset) -> Teacher | None:
     if path is None:
         return None
-    return Teacher(path, labels=dataset.labels, input_size=dataset.preprocess.size, bf16=config.bf16)
+    return Teacher(path, labels=dataset.labels, preprocess=dataset.preprocess, bf16=config.bf16)
 
 
 def _summary(result: Evaluation, bundle: Bundle, network: SplitNetwork, folder: Path) -> str:

@@ -11,6 +11,7 @@ from trainer.bundle_weights import layers_of
 from trainer.data.preprocessing import PreprocessOptions, for_photos
 from trainer.detect import detect_spec
 from trainer.model import ModelSpec
+from trainer.record import pruning_of
 from trainer.weights import read_weights
 
 __all__ = ["Source", "find_source"]
@@ -32,7 +33,7 @@ def find_source(path: Path, preprocess: PreprocessOptions) -> Source:
 
     Raises:
         WeightsError: it cannot be read, is no MobileNetV2's, or is a bundle whose network needs the
-            bottlenecks that it was trained with.
+            bottlenecks, or the pruning, that it was trained with.
         ConfigError: preprocessing that cannot be, or that a bundle's network was not made for.
     """
     if path.is_dir():
@@ -50,7 +51,8 @@ def _of_bundle(path: Path, preprocess: PreprocessOptions) -> Source:
     try:
         manifest = Bundle.load(path).manifest
         spec = ModelSpec(**{k: v for k, v in manifest.model.items() if k != "architecture"})
-        learned = _learned_bottlenecks(manifest.metrics.get("training", {}))
+        training = manifest.metrics.get("training", {})
+        learned, pruning = _learned_bottlenecks(training), pruning_of(training, back=manifest.plan.back)
     except (BundleError, ConfigError, TypeError, AttributeError) as error:
         raise WeightsError(f"cannot read weights from the bundle {path}: {error}") from error
     if learned:
@@ -58,6 +60,12 @@ def _of_bundle(path: Path, preprocess: PreprocessOptions) -> Source:
             f"the network of {path} was trained with bottlenecks, and answers at random without them, so it "
             "cannot be split anew without training; one starts from it with "
             f"--weights {path} {' '.join(learned)}"
+        )
+    if pruning:
+        raise WeightsError(
+            f"the network of {path} was trained with pruning ({pruning}), and would be split anew without, "
+            "for which it was never trained: name one that was trained without; a training starts from this "
+            f"one with --weights {path}"
         )
     fitted = preprocess.over(manifest.preprocess)
     resized = replace(spec, input_size=fitted.size)

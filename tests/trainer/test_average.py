@@ -7,7 +7,7 @@ import torch
 
 from splitwire.errors import CheckpointError, ConfigError, WeightsError
 from splitwire.plan import SplitPlan
-from tests.trainer.networks import make_config, make_images, make_model, make_network
+from tests.trainer.networks import make_config, make_dataset, make_images, make_model, make_network
 from trainer.average import average
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import Bottleneck, BoundaryOptions
@@ -15,6 +15,7 @@ from trainer.distill import Teacher
 from trainer.weights import load_weights
 
 PLAN = SplitPlan(3, 1)
+PREPROCESS = make_dataset().preprocess
 
 
 def write_run(
@@ -53,11 +54,11 @@ def test_a_training_or_a_teacher_begins_from_it(tmp_path: Path) -> None:
     options = BoundaryOptions(bottleneck=Bottleneck(4, 2))
     network = make_network(PLAN, uplink=options, model=(model := make_model(seed=9)))
     assert load_weights(model, out, network=network).bottlenecks == ("uplink",)
-    teacher = Teacher(paths[0], labels=tuple("abcd"), input_size=16, bf16=False)
+    teacher = Teacher(paths[0], labels=tuple("abcd"), preprocess=PREPROCESS, bf16=False)
     with torch.no_grad():
         expected = network(make_images(3))
     torch.testing.assert_close(teacher(make_images(3)), expected, rtol=1e-4, atol=1e-4)
-    mean = Teacher(out, labels=tuple("abcd"), input_size=16, bf16=False)
+    mean = Teacher(out, labels=tuple("abcd"), preprocess=PREPROCESS, bf16=False)
     torch.testing.assert_close(mean(make_images(3)), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -73,7 +74,9 @@ def test_blocks_that_a_run_lacks_are_the_identity_there(tmp_path: Path) -> None:
     out, images = tmp_path / "mean.pt", make_images(3)
     for paths in ((refined, bare), (bare, refined)):
         average([*map(str, paths), "--out", str(out), "--overwrite"])
-        mean, alone = (Teacher(path, labels=tuple("abcd"), input_size=16, bf16=False) for path in (out, bare))
+        mean, alone = (
+            Teacher(path, labels=tuple("abcd"), preprocess=PREPROCESS, bf16=False) for path in (out, bare)
+        )
         torch.testing.assert_close(mean(images), alone(images), rtol=1e-4, atol=1e-4)
     weight = "body.uplink_decoder.refining0.conv.3.weight"
     learned = {**network.state_dict(), weight: torch.ones_like(network.state_dict()[weight])}

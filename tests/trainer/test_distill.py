@@ -1,6 +1,8 @@
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -12,7 +14,6 @@ from splitwire.errors import ConfigError, WeightsError
 from splitwire.plan import SplitPlan
 from tests.trainer.networks import (
     CLASSES,
-    SIZE,
     make_config,
     make_dataset,
     make_images,
@@ -22,6 +23,7 @@ from tests.trainer.networks import (
 )
 from trainer.checkpoint import save_checkpoint
 from trainer.config import Bottleneck, BoundaryOptions
+from trainer.data.preprocessing import PreprocessOptions
 from trainer.distill import Teacher, distillation_loss
 from trainer.export import export_bundle
 from trainer.train import Trainer
@@ -36,7 +38,8 @@ def write_teacher(folder: Path, *, width: float = 0.1) -> Path:
 
 
 def load(path: Path, *, classes: int = CLASSES) -> Teacher:
-    return Teacher(path, labels=tuple(f"class {i}" for i in range(classes)), input_size=SIZE, bf16=False)
+    labels = tuple(f"class {i}" for i in range(classes))
+    return Teacher(path, labels=labels, preprocess=make_dataset().preprocess, bf16=False)
 
 
 @pytest.mark.parametrize("width", [0.1, 0.35])
@@ -98,6 +101,64 @@ def test_answers_as_a_run_with_bottlenecks_does_but_for_its_quantization(tmp_pat
     lacking = {k: v for k, v in network.state_dict().items() if "uplink_decoder" not in k}
     save_checkpoint(path, {"network": lacking, "config": json.dumps(asdict(config))})
     with pytest.raises(WeightsError, match=r"no teacher: .* lacks weights of the bottlenecks"):
+        load(path)
+
+
+def write_run(folder: Path, **options: Any) -> Path:
+    config = make_config(**options)
+    network = make_network(config.plan, model=make_model(seed=3))
+    path = folder / "checkpoint.pt"
+    save_checkpoint(path, {"network": network.state_dict(), "config": json.dumps(asdict(config))})
+    return path
+
+
+def write_bundle(folder: Path, **options: Any) -> Path:
+    config, dataset = make_config(**options), make_dataset()
+    export_bundle(
+        folder / "bundle",
+        make_network(config.plan, model=make_model(seed=3)),
+        labels=dataset.labels,
+        preprocess=config.preprocess.over(dataset.preprocess),
+        metrics={"training": config.to_json()},
+        name="a teacher",
+    )
+    return folder / "bundle"
+
+
+@pytest.mark.parametrize("write", [write_run, write_bundle])
+@pytest.mark.parametrize(
+    ("uplink", "downlink", "named"),
+    [
+        (BoundaryOptions(keep=0.5, bits=4), BoundaryOptions(bits=4), "uplink keep 0.5"),
+        (BoundaryOptions(), BoundaryOptions(bits=4, dead_zone=0.7), "downlink dead-zone 0.7"),
+    ],
+)
+def test_one_that_was_trained_with_pruning_is_none(
+    tmp_path: Path,
+    write: Callable[..., Path],
+    uplink: BoundaryOptions,
+    downlink: BoundaryOptions,
+    named: str,
+) -> None:
+    path = write(tmp_path, uplink=uplink, downlink=downlink)
+    with pytest.raises(WeightsError, match=rf"trained with pruning \({named}\).* with --weights {path}$"):
+        load(path)
+
+
+@pytest.mark.parametrize("write", [write_run, write_bundle])
+def test_what_logits_had_in_store_was_not_done_to_them(tmp_path: Path, write: Callable[..., Path]) -> None:
+    plain, pruned = BoundaryOptions(bits=4), BoundaryOptions(keep=0.5)
+    load(write(tmp_path, plan=SplitPlan(3, 0), uplink=plain, downlink=pruned))
+
+
+@pytest.mark.parametrize("write", [write_run, write_bundle])
+def test_is_for_images_of_the_same_normalization(tmp_path: Path, write: Callable[..., Path]) -> None:
+    plain = BoundaryOptions(bits=4)
+    same = PreprocessOptions(mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
+    load(write(tmp_path, uplink=plain, downlink=plain, preprocess=same))
+    (other := tmp_path / "other").mkdir()
+    path = write(other, uplink=plain, downlink=plain, preprocess=PreprocessOptions(std=(0.2, 0.2, 0.25)))
+    with pytest.raises(WeightsError, match=r"std 0.2 0.2 0.25, .* 0.2 0.2 0.2: give it --std"):
         load(path)
 
 

@@ -154,7 +154,8 @@ def test_a_teacher_that_knows_other_classes_is_none(made: Bundle, tmp_path: Path
         WeightsError, match=f"{made.path} knows other classes: '{labels[1]}' where the student has 'another'"
     ):
         run(config, strangers, folder=tmp_path, bundle=tmp_path / "bundle", teacher=made.path, progress=False)
-    go(tmp_path, config={"distill_weight": 0.5}, teacher=made.path)
+    plain = go(tmp_path / "plain", config={"uplink": BoundaryOptions(bits=4)})
+    go(tmp_path / "student", config={"distill_weight": 0.5}, teacher=plain.path)
 
 
 def test_a_teacher_that_is_no_bundle_is_named(tmp_path: Path) -> None:

@@ -86,6 +86,18 @@ def test_a_network_that_needs_its_bottlenecks_cannot_do_without(tmp_path: Path) 
         find_source(path, PreprocessOptions())
 
 
+@pytest.mark.parametrize(
+    ("uplink", "downlink", "named"),
+    [({"keep": 0.1}, {}, "uplink keep 0.1"), ({}, {"dead_zone": 0.5}, "downlink dead-zone 0.5")],
+)
+def test_a_network_that_was_trained_with_pruning_cannot_do_without(
+    tmp_path: Path, uplink: dict[str, float], downlink: dict[str, float], named: str
+) -> None:
+    path = save(tmp_path / "pruned", uplink=uplink, downlink=downlink)
+    with pytest.raises(WeightsError, match=rf"trained with pruning \({named}\).* with --weights {path}$"):
+        find_source(path, PreprocessOptions())
+
+
 def test_a_fitted_bottleneck_can_be_left_out(tmp_path: Path) -> None:
     down = {"bottleneck": asdict(Bottleneck(12, 2, linear=True))}
     assert find_source(save(tmp_path / "fitted", uplink={}, downlink=down), PreprocessOptions()).labels

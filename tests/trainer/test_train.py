@@ -11,7 +11,6 @@ import trainer.train
 from splitwire.errors import CheckpointError, ConfigError
 from splitwire.plan import SplitPlan
 from tests.trainer.networks import (
-    SIZE,
     make_config,
     make_dataset,
     make_model,
@@ -304,7 +303,7 @@ def test_resuming_with_another_teacher_says_so(tmp_path: Path) -> None:
         torch.save(state, files[-1])
 
     def with_teacher(file: Path) -> Trainer:
-        teacher = Teacher(file, labels=DATASET.labels, input_size=SIZE, bf16=False)
+        teacher = Teacher(file, labels=DATASET.labels, preprocess=DATASET.preprocess, bf16=False)
         return make(tmp_path / "run", epochs=1, distill_weight=0.5, teacher=teacher)
 
     with_teacher(files[0]).run()

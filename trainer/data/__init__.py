@@ -6,12 +6,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from splitwire.errors import ConfigError
+from splitwire.preprocess import Preprocess
 from trainer.data import cars196, cifar10, cifar100, cub200, digits, folder, food101
 from trainer.data.dataset import Dataset, Split
 from trainer.data.preprocessing import PreprocessOptions, for_photos
 from trainer.data.storage import Storage
 
-__all__ = ["DATASETS", "DOWNLOADED", "PHOTOS", "Dataset", "Split", "load"]
+__all__ = ["DATASETS", "DOWNLOADED", "PHOTOS", "Dataset", "Split", "load", "own_preprocess"]
 
 _SMALL: Mapping[str, Callable[..., Dataset]] = MappingProxyType(
     {"cifar10": cifar10.load, "cifar100": cifar100.load}
@@ -31,6 +32,12 @@ DATASETS: tuple[str, ...] = ("digits", *DOWNLOADED, *PHOTOS)
 
 _AS_IT_IS = PreprocessOptions()
 _IN_MEMORY = Storage()
+
+
+def own_preprocess(name: str) -> Preprocess | None:
+    """That of the data set of this name, where nothing else is chosen; None for no name of DATASETS."""
+    own = {"digits": digits.PREPROCESS, "cifar10": cifar10.PREPROCESS, "cifar100": cifar100.PREPROCESS}
+    return for_photos() if name in PHOTOS else own.get(name)
 
 
 def load(

@@ -15,7 +15,9 @@ from trainer.data.cifar import SIDE, label_names, locate, read_pickle, to_split
 from trainer.data.dataset import Dataset, Split
 from trainer.data.download import Archive
 
-__all__ = ["OFFICIAL", "load"]
+__all__ = ["OFFICIAL", "PREPROCESS", "load"]
+
+PREPROCESS = Preprocess(size=SIDE, resize=SIDE, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
 
 _META = "batches.meta"
 _TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
@@ -66,8 +68,6 @@ def load(root: Path, *, download: bool, progress: bool, source: Archive = OFFICI
             np.concatenate([batch.targets for batch in batches]),
         ),
         test=batch(_TEST),
-        preprocess=Preprocess(
-            size=SIDE, resize=SIDE, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
-        ),
+        preprocess=PREPROCESS,
         flip=True,
     )

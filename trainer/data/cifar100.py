@@ -13,7 +13,9 @@ from trainer.data.cifar import SIDE, label_names, locate, read_pickle, to_split
 from trainer.data.dataset import Dataset, Split
 from trainer.data.download import Archive
 
-__all__ = ["OFFICIAL", "load"]
+__all__ = ["OFFICIAL", "PREPROCESS", "load"]
+
+PREPROCESS = Preprocess(size=SIDE, resize=SIDE, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762))
 
 _META = "meta"
 
@@ -55,8 +57,6 @@ def load(root: Path, *, download: bool, progress: bool, source: Archive = OFFICI
         labels=labels,
         train=split("train"),
         test=split("test"),
-        preprocess=Preprocess(
-            size=SIDE, resize=SIDE, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)
-        ),
+        preprocess=PREPROCESS,
         flip=True,
     )

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from splitwire.preprocess import Preprocess
 from trainer.data.dataset import Dataset, Split
 
-__all__ = ["load"]
+__all__ = ["PREPROCESS", "load"]
 
 #: 8x8 is enlarged to what the 32x32-style network takes. `Preprocess` does it (bilinearly), so that an 8x8
 #: picture of a digit sent to the edge becomes the very pixels that were trained on.
@@ -15,8 +15,8 @@ _SIDE = 32
 #: The brightest level of the source.
 _WHITE = 16
 
-#: Of all enlarged images.
-_MEAN, _STD = (0.306, 0.306, 0.306), (0.324, 0.324, 0.324)
+#: Mean and deviation are of all enlarged images.
+PREPROCESS = Preprocess(size=_SIDE, resize=_SIDE, mean=(0.306, 0.306, 0.306), std=(0.324, 0.324, 0.324))
 
 _TEST_SHARE = 0.2
 _SEED = 0
@@ -29,8 +29,7 @@ def load() -> Dataset:
     from sklearn.model_selection import train_test_split
 
     grey, targets = load_digits(return_X_y=True)
-    preprocess = Preprocess(size=_SIDE, resize=_SIDE, mean=_MEAN, std=_STD)
-    images = np.stack([preprocess.fit(image) for image in _rgb(grey)])
+    images = np.stack([PREPROCESS.fit(image) for image in _rgb(grey)])
     train, test = train_test_split(
         np.arange(len(targets)), test_size=_TEST_SHARE, stratify=targets, random_state=_SEED
     )
@@ -40,7 +39,7 @@ def load() -> Dataset:
         labels=tuple(str(digit) for digit in range(10)),
         train=Split(images[train], targets[train]),
         test=Split(images[test], targets[test]),
-        preprocess=preprocess,
+        preprocess=PREPROCESS,
         flip=False,
     )
 
