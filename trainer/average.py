@@ -3,6 +3,7 @@
 Trainings that began with the same weights end in one basin, whose middle is better than any of them; a
 network that is served costs no more for it. Its BatchNorm statistics are means as well, which fit nothing:
 they are estimated when a training starts from the file, so a short one, of a small learning rate, follows.
+What would use them as they are, a teacher or frozen layers, finds the file marked.
 Source: Wortsman et al., "Model soups", 2022 (the uniform soup).
 """
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from splitwire.command_line import Parser
 from splitwire.errors import CheckpointError, ConfigError, WeightsError
 from trainer.bottleneck import REFINING, as_identity
-from trainer.checkpoint import load_checkpoint, save_checkpoint
+from trainer.checkpoint import AVERAGED, is_averaged, load_checkpoint, save_checkpoint
 from trainer.weights import is_weight
 
 __all__ = ["average", "mean_of"]
@@ -49,7 +50,9 @@ def average(arguments: Sequence[str]) -> int:
     states = {path: _load(path) for path in dict.fromkeys(options.checkpoints)}
     weights = mean_of([(path, states[path]["network"]) for path in options.checkpoints])
     fullest = max(states.values(), key=lambda state: len(state["network"]))  # has the blocks that others lack
-    save_checkpoint(out, {"network": weights, "config": fullest.get("config", "{}")})
+    averaged = len(states) > 1 or any(map(is_averaged, states.values()))
+    config = fullest.get("config", "{}")
+    save_checkpoint(out, {"network": weights, "config": config, AVERAGED: averaged})
     print(f"{out}: the mean of {len(options.checkpoints)} checkpoints, {len(weights)} tensors")
     return 0
 

@@ -1,6 +1,7 @@
 """Checkpoints: all that the next epoch depends on, in one file that is the old one or the new, never half."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,7 +11,10 @@ from splitwire.errors import CheckpointError
 from trainer.atomic import discard
 from trainer.torch_file import read_torch_file
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["AVERAGED", "is_averaged", "load_checkpoint", "save_checkpoint"]
+
+#: In a checkpoint of weights that are means: whether BatchNorm's statistics are those of no network.
+AVERAGED = "averaged"
 
 
 class _Output:
@@ -75,3 +79,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} is not a checkpoint: it holds a {type(state).__name__}")
     return state
+
+
+def is_averaged(state: Mapping[str, Any]) -> bool:
+    """Files of before there was the mark have none."""
+    return bool(state.get(AVERAGED, False))

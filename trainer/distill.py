@@ -39,7 +39,8 @@ class Teacher:
     answers cannot be kept from one epoch to the next.
 
     Raises:
-        WeightsError: none of these, one for other classes or images, or one that was trained with pruning.
+        WeightsError: none of these, one for other classes or images, one that was trained with pruning, or a
+            mean of trainings.
     """
 
     def __init__(self, path: Path, *, labels: tuple[str, ...], preprocess: Preprocess, bf16: bool) -> None:
@@ -52,7 +53,7 @@ class Teacher:
         record = read_record(path)
         _check_labels(path, record.labels or labels, labels)
         _check_normalization(path, record, preprocess)
-        _check_pruning(path, record)
+        _check_training(path, record)
         self.digest = _digest(path)
         self._model.eval()
         self._bf16 = bf16
@@ -91,7 +92,12 @@ def _check_normalization(path: Path, record: Record, preprocess: Preprocess) -> 
             )
 
 
-def _check_pruning(path: Path, record: Record) -> None:
+def _check_training(path: Path, record: Record) -> None:
+    if record.averaged:
+        raise WeightsError(
+            f"the teacher {path} is a mean of trainings, whose BatchNorm statistics fit nothing yet: "
+            "train from it first"
+        )
     if record.pruning:
         raise WeightsError(
             f"the teacher {path} was trained with pruning ({record.pruning}), and would answer without, for "

@@ -9,7 +9,7 @@ from typing import Any
 from splitwire.bundle import Bundle
 from splitwire.errors import SplitwireError, WeightsError
 from splitwire.manifest import Manifest
-from trainer.checkpoint import load_checkpoint
+from trainer.checkpoint import is_averaged, load_checkpoint
 from trainer.data import own_preprocess
 
 __all__ = ["Record", "pruning_of", "read_record"]
@@ -20,13 +20,14 @@ _Triple = tuple[float, ...]
 @dataclass(frozen=True, slots=True)
 class Record:
     """labels: of its classes. mean, std: of its images' normalization. None where the file does not say.
-    pruning: as `pruning_of`.
+    pruning: as `pruning_of`. averaged: whether its BatchNorm statistics fit nothing, trainer/average.py.
     """
 
     labels: tuple[str, ...] | None = None
     mean: _Triple | None = None
     std: _Triple | None = None
     pruning: str = ""
+    averaged: bool = False
 
 
 def read_record(path: Path) -> Record:
@@ -77,4 +78,5 @@ def _of_checkpoint(state: Mapping[str, Any]) -> Record:
         mean=None if mean is None else tuple(mean),
         std=None if std is None else tuple(std),
         pruning=pruning_of(config, back=(config.get("plan") or {}).get("back", 1)),
+        averaged=is_averaged(state),
     )

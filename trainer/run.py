@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from splitwire.bundle import Bundle
+from splitwire.errors import WeightsError
 from trainer.config import TrainConfig
 from trainer.data.dataset import Dataset
 from trainer.distill import Teacher
@@ -16,6 +17,7 @@ from trainer.network import SplitNetwork
 from trainer.outline import outline
 from trainer.pipeline import on_cpu
 from trainer.precision import bf16_warning
+from trainer.record import read_record
 from trainer.train import Trainer
 from trainer.weights import load_weights
 
@@ -45,7 +47,7 @@ def run(
     teacher: a run's checkpoint to distil from; needed again when resuming.
 
     Raises:
-        WeightsError: the teacher cannot be read, or the weights do not fit the model.
+        WeightsError: the teacher cannot be used, or the weights do not fit the model, or cannot be frozen.
         CheckpointError: `folder` cannot be written, or what is there is no run to resume.
         BundleError: `bundle` cannot be written.
     """
@@ -81,6 +83,11 @@ def _history(rows: list[dict[str, Any]]) -> dict[str, object]:
 
 
 def _begin_with(weights: Path, trainer: Trainer, reset_classifier: bool) -> None:
+    if trainer.config.freeze and read_record(weights).averaged:
+        raise WeightsError(
+            f"{weights} is a mean of trainings, and frozen layers would keep its BatchNorm statistics, which "
+            "fit nothing yet: train from it first, without --freeze"
+        )
     with on_cpu(trainer.pipeline):
         report = load_weights(
             trainer.model,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from splitwire.errors import CheckpointError, ConfigError, WeightsError
 from splitwire.plan import SplitPlan
@@ -12,10 +13,11 @@ from trainer.average import average
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import Bottleneck, BoundaryOptions
 from trainer.distill import Teacher
+from trainer.record import read_record
 from trainer.weights import load_weights
 
 PLAN = SplitPlan(3, 1)
-PREPROCESS = make_dataset().preprocess
+LABELS, PREPROCESS = tuple("abcd"), make_dataset().preprocess
 
 
 def write_run(
@@ -29,6 +31,15 @@ def write_run(
     config = json.dumps(asdict(make_config(plan=PLAN, uplink=options)))
     save_checkpoint(path, {"network": network.state_dict(), "config": config, "metrics": []})
     return path
+
+
+@torch.no_grad()
+def answers(path: Path, options: BoundaryOptions, images: Tensor) -> Tensor:
+    """Of a network that begins from `path`."""
+    network = make_network(PLAN, uplink=options, model=(model := make_model(seed=9)))
+    load_weights(model, path, network=network)
+    logits: Tensor = network(images)
+    return logits
 
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2), (1, 2, 3), (1, 1, 2)])
@@ -46,7 +57,7 @@ def test_weights_are_means_and_what_is_named_twice_counts_twice(
     assert all(found[name].dtype == runs[0][name].dtype for name in found)
 
 
-def test_a_training_or_a_teacher_begins_from_it(tmp_path: Path) -> None:
+def test_a_training_begins_from_it(tmp_path: Path) -> None:
     """Trainings of unlike boundaries too: scales are no weights."""
     paths = [write_run(tmp_path / "1.pt", 1, bits=4), write_run(tmp_path / "2.pt", 1, bits=8)]
     out = tmp_path / "mean.pt"
@@ -54,12 +65,38 @@ def test_a_training_or_a_teacher_begins_from_it(tmp_path: Path) -> None:
     options = BoundaryOptions(bottleneck=Bottleneck(4, 2))
     network = make_network(PLAN, uplink=options, model=(model := make_model(seed=9)))
     assert load_weights(model, out, network=network).bottlenecks == ("uplink",)
-    teacher = Teacher(paths[0], labels=tuple("abcd"), preprocess=PREPROCESS, bf16=False)
+    teacher = Teacher(paths[0], labels=LABELS, preprocess=PREPROCESS, bf16=False)
     with torch.no_grad():
         expected = network(make_images(3))
     torch.testing.assert_close(teacher(make_images(3)), expected, rtol=1e-4, atol=1e-4)
-    mean = Teacher(out, labels=tuple("abcd"), preprocess=PREPROCESS, bf16=False)
-    torch.testing.assert_close(mean(make_images(3)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("names", "averaged"), [(("1.pt",), False), (("1.pt", "1.pt"), False), (("1.pt", "2.pt"), True)]
+)
+def test_statistics_of_a_mean_fit_nothing_and_are_no_teachers(
+    tmp_path: Path, names: tuple[str, ...], averaged: bool
+) -> None:
+    paths = [write_run(tmp_path / name, int(name[0])) for name in names]
+    out, again = tmp_path / "mean.pt", tmp_path / "again.pt"
+    average([*map(str, paths), "--out", str(out)])
+    average([str(out), "--out", str(again)])
+    for path in (out, again):
+        assert read_record(path).averaged == averaged
+        if averaged:
+            with pytest.raises(WeightsError, match=rf"{path} is a mean of trainings.*: train from it first$"):
+                Teacher(path, labels=LABELS, preprocess=PREPROCESS, bf16=False)
+        else:
+            Teacher(path, labels=LABELS, preprocess=PREPROCESS, bf16=False)
+
+
+def test_a_file_of_before_there_was_a_mark_is_taken(tmp_path: Path) -> None:
+    out = tmp_path / "mean.pt"
+    average([str(write_run(tmp_path / f"{seed}.pt", seed)) for seed in (1, 2)] + ["--out", str(out)])
+    state = load_checkpoint(out)
+    del state["averaged"]
+    save_checkpoint(out, state)
+    Teacher(out, labels=LABELS, preprocess=PREPROCESS, bf16=False)
 
 
 def test_blocks_that_a_run_lacks_are_the_identity_there(tmp_path: Path) -> None:
@@ -74,10 +111,8 @@ def test_blocks_that_a_run_lacks_are_the_identity_there(tmp_path: Path) -> None:
     out, images = tmp_path / "mean.pt", make_images(3)
     for paths in ((refined, bare), (bare, refined)):
         average([*map(str, paths), "--out", str(out), "--overwrite"])
-        mean, alone = (
-            Teacher(path, labels=tuple("abcd"), preprocess=PREPROCESS, bf16=False) for path in (out, bare)
-        )
-        torch.testing.assert_close(mean(images), alone(images), rtol=1e-4, atol=1e-4)
+        mean, alone = (answers(path, options, images) for path in (out, bare))
+        torch.testing.assert_close(mean, alone, rtol=1e-4, atol=1e-4)
     weight = "body.uplink_decoder.refining0.conv.3.weight"
     learned = {**network.state_dict(), weight: torch.ones_like(network.state_dict()[weight])}
     save_checkpoint(refined, {"network": learned, "config": config, "metrics": []})

@@ -13,6 +13,7 @@ from splitwire.bundle import Bundle
 from splitwire.errors import CheckpointError, WeightsError
 from splitwire.plan import SplitPlan
 from tests.trainer.networks import make_config, make_dataset, make_model
+from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import BoundaryOptions
 from trainer.run import _history, run
 from trainer.weights import torchvision_name
@@ -129,6 +130,16 @@ def test_starts_from_given_weights(
         go(tmp_path / "run", weights=path)
     assert torch.equal(at_the_start[0], given.state_dict()["layers.stem.0.weight"])
     assert "weights  314 tensors from " in capsys.readouterr().out
+
+
+def test_layers_of_a_mean_are_not_frozen(tmp_path: Path, made: Bundle) -> None:
+    state = load_checkpoint(made.path.parent / "checkpoint.pt")
+    save_checkpoint(tmp_path / "mean.pt", state | {"averaged": True})
+    with pytest.raises(WeightsError, match=r"mean\.pt is a mean of trainings.* train from it first, without"):
+        go(tmp_path / "run", weights=tmp_path / "mean.pt", config={"freeze": 3})
+    go(tmp_path / "run", weights=tmp_path / "mean.pt")
+    save_checkpoint(tmp_path / "run.pt", state)
+    go(tmp_path / "frozen", weights=tmp_path / "run.pt", config={"freeze": 3})
 
 
 def test_weights_that_do_not_fit_leave_the_run_as_it_was(finished: Path, tmp_path: Path) -> None:
