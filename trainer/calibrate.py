@@ -13,6 +13,7 @@ from trainer.boundary import Boundary
 from trainer.config import TrainConfig
 from trainer.data.augment import Augmentation
 from trainer.data.dataset import Dataset, Split
+from trainer.data.mixup import blended
 from trainer.data.normalize import normalized
 from trainer.evaluate import run_graph
 from trainer.network import SplitNetwork
@@ -27,7 +28,8 @@ class Calibration:
     Args:
         module: what to run: the pipeline around `network`, or the network itself.
         seed: which images are sampled.
-        augmentation: what the training does to images; None: nothing.
+        augmentation: what the training does to images; None: nothing. mixup: how it blends them, as
+            TrainConfig's.
     """
 
     def __init__(
@@ -41,10 +43,11 @@ class Calibration:
         batch_size: int,
         seed: int,
         augmentation: Augmentation | None = None,
+        mixup: float = 0.0,
     ) -> None:
         self._module, self._network = module, network
         self._split, self._preprocess, self._batch_size = split, preprocess, batch_size
-        self._seed, self._augmentation = seed, augmentation
+        self._seed, self._augmentation, self._mixup = seed, augmentation, mixup
         count = min(images, len(split)) // batch_size * batch_size
         self._order = np.random.default_rng(seed).permutation(len(split))[: max(count, batch_size)]
 
@@ -62,6 +65,7 @@ class Calibration:
             batch_size=config.batch_size,
             seed=config.seed,
             augmentation=augmentation(dataset, config),
+            mixup=config.mixup,
         )
 
     def batch_norm(self) -> None:
@@ -129,4 +133,7 @@ class Calibration:
             pixels = torch.from_numpy(self._split.images[chosen]).to(device)
             if augmented and self._augmentation is not None:
                 pixels = self._augmentation(pixels, generator)
-            yield normalized(pixels, self._preprocess)
+            images = normalized(pixels, self._preprocess)
+            if augmented and self._mixup:
+                images = blended(images, alpha=self._mixup, generator=generator)
+            yield images

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from splitwire.plan import SplitPlan
 from splitwire.tables import SymbolTables
-from tests.trainer.networks import OFF, make_dataset, make_model, same_bits
+from tests.trainer.networks import OFF, make_config, make_dataset, make_model, same_bits
 from trainer.batchnorm import reestimate_batch_norm
 from trainer.calibrate import Calibration
 from trainer.config import BoundaryOptions
@@ -28,6 +28,7 @@ def calibration(
     images: int = 12,
     seed: int = 0,
     augmentation: Augmentation | None = None,
+    mixup: float = 0.0,
 ) -> Calibration:
     return Calibration(
         network if module is None else module,
@@ -38,6 +39,7 @@ def calibration(
         batch_size=4,
         seed=seed,
         augmentation=augmentation,
+        mixup=mixup,
     )
 
 
@@ -137,6 +139,30 @@ def test_statistics_are_of_images_as_trained_all_else_of_images_as_served() -> N
     witness.seen = []
     made.batch_norm()
     assert all(map(torch.equal, witness.seen, trained)), "the same each time"
+
+
+def test_statistics_are_of_blended_images_where_training_blends() -> None:
+    witness = Witness(uncalibrated())
+    made = calibration(witness.network, witness, mixup=1.0)
+    plain = list(made.images())
+    made.batch_norm()
+    trained, witness.seen = witness.seen, []
+    assert not any(map(torch.equal, trained, plain))
+    for images, as_they_are in zip(trained, plain, strict=True):
+        assert float(images.var(0).mean()) < float(as_they_are.var(0).mean())
+    made.batch_norm()
+    assert all(map(torch.equal, witness.seen, trained)), "the same each time"
+    witness.seen = []
+    made.scales()
+    assert all(map(torch.equal, witness.seen, plain * 2)), "nothing that is served is blended"
+
+
+def test_a_trainings_own_way_to_blend_is_taken() -> None:
+    network, config = uncalibrated(), make_config(mixup=0.5)
+    made = Calibration.for_training(network, network, DATASET, config)
+    unblended = Calibration.for_training(network, network, DATASET, make_config())
+    pairs = zip(made.images(augmented=True), unblended.images(augmented=True), strict=True)
+    assert not any(torch.equal(*pair) for pair in pairs)
 
 
 def test_statistics_are_re_estimated() -> None:

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trainer.networks import generator
-from trainer.data.mixup import mixed
+from trainer.data.mixup import blended, mixed
 
 
 def batch(n: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,6 +41,12 @@ def explains(
     expected[targets[i]] += part
     expected[targets[j]] += 1 - part
     return 0.499 <= part <= 1.001 and bool((shares - expected).abs().max() < 1e-3)
+
+
+def test_images_alone_are_blended_alike() -> None:
+    images, targets = batch(6, 3)
+    expected, _ = mixed(images, targets, classes=3, alpha=0.7, generator=generator(4))
+    assert torch.equal(blended(images, alpha=0.7, generator=generator(4)), expected)
 
 
 def test_every_part_from_a_half_to_all_occurs() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-__all__ = ["mixed"]
+__all__ = ["blended", "mixed"]
 
 
 def mixed(
@@ -19,12 +19,25 @@ def mixed(
     Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, equation 2; with parts of
     each image's own.
     """
-    n = len(images)
+    partner, larger = _drawn(len(images), alpha, generator)
+    labels = one_hot(targets, classes).float()
+    shares = torch.lerp(labels[partner], labels, larger[:, None])
+    return _lerp(images, partner, larger), shares
+
+
+def blended(images: Tensor, *, alpha: float, generator: torch.Generator) -> Tensor:
+    """The images of `mixed`, where nobody asks what they show."""
+    return _lerp(images, *_drawn(len(images), alpha, generator))
+
+
+def _drawn(n: int, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """For each image another, int64 (n,), and the larger part, its own, float32 (n,)."""
     partner = torch.randperm(n, generator=generator)
     seed = int(torch.randint(2**62, (), generator=generator))  # torch's Beta takes no generator
     drawn = torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, n)).float()
-    larger = torch.maximum(drawn, 1 - drawn)
-    labels = one_hot(targets, classes).float()
-    shares = torch.lerp(labels[partner], labels, larger[:, None])
-    weight = larger.view(n, *[1] * (images.dim() - 1)).to(images.device)
-    return torch.lerp(images[partner.to(images.device)], images, weight), shares
+    return partner, torch.maximum(drawn, 1 - drawn)
+
+
+def _lerp(images: Tensor, partner: Tensor, larger: Tensor) -> Tensor:
+    weight = larger.view(len(images), *[1] * (images.dim() - 1)).to(images.device)
+    return torch.lerp(images[partner.to(images.device)], images, weight)
