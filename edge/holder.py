@@ -54,6 +54,7 @@ class Holder:
         self.reloads = Tally((result,) for result in RESULTS)
         self._path, self._make = path, make
         self._reloading = asyncio.Lock()
+        self._gone: Held | None = None
         self._retiring: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -86,7 +87,9 @@ class Holder:
     def close(self) -> None:
         """Fail what waits for the cloud, and reload no more."""
         self._closed = True
-        self.current.pipeline.cloud.close()
+        for held in (self.current, self._gone):
+            if held is not None:
+                held.pipeline.cloud.close()
 
     async def _renew(self) -> Reload:
         self._check_open()
@@ -109,10 +112,15 @@ class Holder:
         return None if bundle.digest == self.current.bundle.digest else self._prepare(bundle)
 
     def _swap(self, held: Held) -> None:
-        gone, self.current = self.current, held
+        gone = self._gone = self.current
+        self.current = held
         _log.info("reloaded: %s is served, %s no more", held, gone)
         self._retiring = asyncio.create_task(gone.retire())
-        self._retiring.add_done_callback(lambda _: _log.info("%s is drained and freed", gone))
+        self._retiring.add_done_callback(lambda _: self._forget(gone))
+
+    def _forget(self, gone: Held) -> None:
+        self._gone = None
+        _log.info("%s is drained and freed", gone)
 
     def _prepare(self, bundle: Bundle) -> Pipeline:
         """Ready for its first image, which waits for no connection."""

@@ -13,7 +13,7 @@ import pytest
 
 from edge.credentials import Credentials
 from splitwire.bundle import Bundle
-from splitwire.errors import FileDigestMismatch, ReloadRefused
+from splitwire.errors import CloudUnavailable, FileDigestMismatch, ReloadRefused
 from tests.bundles import tiny_bundle as make_bundle
 from tests.cloud.serving import PATIENCE, Serving, serving
 from tests.edge.calling import Caller, calling, problem_name
@@ -217,6 +217,19 @@ def test_closed_it_reloads_no_more(edge: Caller, folder: Path, bundles: list[Bun
     put(folder, bundles[1])
     with pytest.raises(ReloadRefused, match="shutting down"):
         edge.reload()
+
+
+def test_closed_nobody_waits_for_the_cloud_of_the_one_before(
+    edge: Caller, folder: Path, bundles: list[Bundle]
+) -> None:
+    before = edge.holder.current
+    with before.use():
+        put(folder, bundles[1])
+        edge._runner.run(edge.holder.reload())
+        before.pipeline.cloud.check(time.monotonic() + 60)
+        edge.holder.close()
+        with pytest.raises(CloudUnavailable, match="not asked any more"):
+            before.pipeline.cloud.check(time.monotonic() + 60)
 
 
 def test_without_admin_tokens_there_is_no_such_path(tiny_bundle: Bundle) -> None:
