@@ -78,9 +78,9 @@ def _warn_of_late_answers(body_seconds: float, deadline_ms: int) -> None:
     """Where the local route may not be done in what it is left (route.py)."""
     if 2000 * body_seconds > deadline_ms:
         _log.warning(
-            "the cloud's layers take %.1f s here, more than half of --deadline-ms %d: "
+            "the cloud's layers take %.0f ms here, more than half of --deadline-ms %d: "
             "without the cloud answers may be late",
-            body_seconds,
+            1000 * body_seconds,
             deadline_ms,
         )
 

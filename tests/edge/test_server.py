@@ -92,7 +92,7 @@ def test_an_edge_that_takes_too_long_by_itself_says_so(
     monkeypatch.setattr(LocalRoute, "seconds", seconds)
     pipeline = make_pipeline(EdgeConfig(tiny_bundle.path, cloud=(Address("127.0.0.1", 1),), deadline_ms=2000))
     pipeline.cloud.close()
-    warning = "the cloud's layers take 1.1 s here, more than half of --deadline-ms 2000"
+    warning = "the cloud's layers take 1100 ms here, more than half of --deadline-ms 2000"
     assert (warning in caplog.text) == warned
 
 
