@@ -141,13 +141,15 @@ class Replica:
         return True
 
     def _probe(self) -> None:
+        surprise = ""
         while self._goes_on() and not self._closed.wait(self._random.uniform(*_PAUSE_SECONDS)):
             try:
                 self.check(time.monotonic() + _PROBE_SECONDS)
             except CloudError:
                 self._client.retire()
-            except Exception:  # what it was may pass, and nobody else looks
-                _log.exception("%s could not be probed", self.target)
+            except Exception as error:  # what it was may pass, and nobody else looks
+                if surprise != (surprise := repr(error)):  # several a second would bury all else
+                    _log.exception("%s could not be probed", self.target)
 
     def _goes_on(self) -> bool:
         with self._lock:

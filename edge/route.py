@@ -23,13 +23,13 @@ from splitwire.bundle import Bundle
 from splitwire.errors import CloudError, DeadlineExceeded, FrameError
 from splitwire.frame import Frame, decode, encode
 
-__all__ = ["Answer", "Cloud", "LocalRoute", "Routes", "SplitRoute"]
+__all__ = ["MOST_RESERVED", "Answer", "Cloud", "LocalRoute", "Routes", "SplitRoute"]
 
 #: How much longer than lately the layers between may take here.
 _RESERVE_FACTOR = 2.0
 
 #: Of the time that is left, at most so much is kept from the cloud.
-_MOST_RESERVED = 0.5
+MOST_RESERVED = 0.5
 
 #: A share of the time that is left, and at most this: a busy edge wakes late from its wait.
 _RESERVE_SHARE, _RESERVE_SECONDS = 0.1, 0.1
@@ -114,7 +114,7 @@ class LocalRoute:
     def reserve(self, left: float) -> float:
         """Of the `left` seconds, those that an answer should be given."""
         wanted = _RESERVE_FACTOR * self._seconds + min(_RESERVE_SHARE * left, _RESERVE_SECONDS)
-        return min(wanted, _MOST_RESERVED * left)
+        return min(wanted, MOST_RESERVED * left)
 
     def answer(self, symbols: NDArray[np.generic], reason: str, watch: Stopwatch) -> Answer:
         """symbols: of the uplink, (1, *shape)."""

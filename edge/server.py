@@ -23,6 +23,7 @@ from edge.protocol import KEEP_ALIVE_SECONDS, BoundedProtocol
 from edge.replica import Replica
 from edge.replicas import Replicas
 from edge.retry_budget import RetryBudget
+from edge.route import MOST_RESERVED
 from edge.spans import EdgeSpans
 from splitwire import compiled
 from splitwire.address import Address, reason
@@ -75,8 +76,8 @@ def _make(config: EdgeConfig, access: CloudAccess, found: Found, bundle: Bundle)
 
 
 def _warn_of_late_answers(body_seconds: float, deadline_ms: int) -> None:
-    """Where the local route may not be done in what it is left (route.py)."""
-    if 2000 * body_seconds > deadline_ms:
+    """Where the local route may not be done in what it is left."""
+    if 1000 * body_seconds > MOST_RESERVED * deadline_ms:
         _log.warning(
             "the cloud's layers take %.0f ms here, more than half of --deadline-ms %d: "
             "without the cloud answers may be late",

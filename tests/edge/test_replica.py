@@ -175,8 +175,8 @@ def test_whoever_wants_to_know_is_told_of_each_opening(client: Fickle) -> None:
     replica.close()
 
 
-def test_a_probe_that_fails_as_nobody_expected_goes_on(
-    client: Fickle, monkeypatch: pytest.MonkeyPatch
+def test_a_probe_that_fails_as_nobody_expected_goes_on_and_says_so_once(
+    client: Fickle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     probes: list[float] = []
 
@@ -190,6 +190,7 @@ def test_a_probe_that_fails_as_nobody_expected_goes_on(
     fail(replica, client, CloudUnavailable("gone"))
     wait_until_closed(replica)
     assert len(probes) == 3
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
     replica.close()
 
 
