@@ -59,22 +59,20 @@ class Batcher(Generic[Q, R]):
         """Whether nothing is computed or waits."""
         return not self._busy and not self._queue.rows
 
-    async def submit(self, job: Job[Q, R]) -> R:
-        """The job's answer, once a worker has computed it. A cancelled caller leaves the queue.
+    def submit(self, job: Job[Q, R]) -> "asyncio.Future[R]":
+        """The job's answer, which a worker will give it. One that is cancelled before is not computed.
 
-        Raises:
+        The answer may be:
             CloudBusy: the queue is full.
             DeadlineExceeded: it expired before a worker took it; nothing was computed.
             CloudUnavailable: the batcher was closed before a worker took it.
             Exception: its outcome.
         """
-        self._enter(job)
         try:
-            return await job.answer
-        except asyncio.CancelledError:
-            with self._changed:
-                self._queue.remove(job)
-            raise
+            self._enter(job)
+        except Exception as error:
+            job.answer.set_exception(error)
+        return job.answer
 
     def close(self) -> None:
         """Drop what waits; a batch that is being computed is answered."""
@@ -91,12 +89,13 @@ class Batcher(Generic[Q, R]):
             if self._closed:
                 raise CloudUnavailable(_CLOSED)
             if not self._queue.has_room(job.rows):
-                self._expire(self._queue.take_expired(time.perf_counter_ns()))
+                self._expire(self._queue.make_room(time.perf_counter_ns()))
             self._queue.put(job)
             if self._busy < self._workers:
                 self._busy += 1
                 self._pool.submit(self._work)
-            self._changed.notify()
+            if self._max_delay_ns:
+                self._changed.notify()
 
     def _work(self) -> None:
         """In a worker's thread, until nothing waits."""

@@ -65,6 +65,7 @@ class Body:
         self._uplink = bundle.manifest.uplink
         self._downlink = bundle.manifest.downlink
         self._max_rows = max_rows
+        self._most_bytes = [max_payload_bytes(self._uplink, rows) for rows in range(max_rows + 1)]
         self._note_rows = note_rows
         self._engine = bundle.engine("body", threads=threads)
         self._engine.warm_up()
@@ -82,28 +83,30 @@ class Body:
             max_delay_ns=max_delay_us * 1000,
         )
 
-    async def forward(self, frame: Frame, *, arrived_ns: int, expires_ns: int | None = None) -> Computed:
-        """Compute one frame. Times are those of `time.perf_counter_ns`; None never expires.
+    def forward(
+        self, frame: Frame, *, arrived_ns: int, expires_ns: int | None = None
+    ) -> "asyncio.Future[Computed]":
+        """Begin to compute one frame. Times are those of `time.perf_counter_ns`; None never expires. Whoever
+        does not wait for the answer any more cancels it.
 
-        Raises:
+        The answer may be:
             FrameError: the frame is not one of this bundle's uplink.
             GraphError: the graph fails on it.
             CloudBusy: the queue is full.
             DeadlineExceeded: it expired before a worker was free; nothing was computed.
             CloudUnavailable: the body was closed.
         """
+        job: Job[Frame, Computed] = Job(frame, self._weigh(frame), arrived_ns, expires_ns)
         self._in_flight += 1
-        try:
-            if self._may_borrow and self._will_be_brief(frame):
-                if arrived_ns - self._borrowed_ns < _LULL_NS:
-                    await asyncio.sleep(0)  # those that came meanwhile are in flight then
-                if self._in_flight == 1 and self._batcher.idle:
-                    return self._compute_alone(frame, arrived_ns, expires_ns)
-            return await self._batcher.submit(Job(frame, self._weigh(frame), arrived_ns, expires_ns))
-        finally:
-            self._in_flight -= 1
-            if self._drained is not None and not self._in_flight:
-                self._drained.set()
+        job.answer.add_done_callback(self._landed)
+        if not (self._in_flight == 1 and self._may_borrow and self._will_be_brief(frame)):
+            self._batcher.submit(job)
+        elif arrived_ns - self._borrowed_ns < _LULL_NS:
+            # Those that came meanwhile are in flight then.
+            asyncio.get_running_loop().call_soon(self._begin_alone, job)
+        else:
+            self._begin_alone(job)
+        return job.answer
 
     async def drain(self) -> None:
         """Wait until nothing is in flight; nothing may come any more."""
@@ -123,10 +126,25 @@ class Body:
     ) -> None:
         self.close()
 
+    def _landed(self, _: object) -> None:
+        self._in_flight -= 1
+        if self._drained is not None and not self._in_flight:
+            self._drained.set()
+
+    def _begin_alone(self, job: Job[Frame, Computed]) -> None:
+        """In the event loop, unless others came or it has gone."""
+        if self._in_flight > 1 or not self._batcher.idle:
+            self._batcher.submit(job)
+        elif not job.answer.done():
+            try:
+                job.answer.set_result(self._compute_alone(job.request, job.arrived_ns, job.expires_ns))
+            except Exception as error:
+                job.answer.set_exception(error)
+
     def _weigh(self, frame: Frame) -> int:
         """Its rows. What will be refused counts as the largest: until then it may hold as much memory."""
         rows = frame.shape[0] if frame.shape else 0
-        sound = 1 <= rows <= self._max_rows and len(frame.payload) <= max_payload_bytes(self._uplink, rows)
+        sound = 1 <= rows <= self._max_rows and len(frame.payload) <= self._most_bytes[rows]
         return rows if sound else self._max_rows
 
     def _will_be_brief(self, frame: Frame) -> bool:

@@ -16,7 +16,7 @@ R = TypeVar("R")
 _NS_PER_MS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Job(Generic[Q, R]):
     """One request. rows: its share of a batch, and of the queue. Times are `time.perf_counter_ns`; an
     expires_ns of None is never. answer: whoever waits for it cancels it by going away."""
@@ -72,12 +72,6 @@ class JobQueue(Generic[Q, R]):
         self._jobs.append(job)
         self.rows += job.rows
 
-    def remove(self, job: Job[Q, R]) -> None:
-        """Nothing happens if it does not wait here any more."""
-        if job in self._jobs:
-            self._jobs.remove(job)
-            self.rows -= job.rows
-
     def take(self, max_rows: int, now_ns: int) -> tuple[list[Job[Q, R]], list[Job[Q, R]]]:
         """The first jobs that together have at most `max_rows` rows, and those that expired before them.
 
@@ -88,7 +82,7 @@ class JobQueue(Generic[Q, R]):
         room = max_rows
         while self._jobs:
             first = self._jobs[0]
-            if first.answer.done():  # its caller has gone, and has yet to remove it
+            if first.answer.done():  # its caller has gone
                 self._pop()
             elif first.has_expired(now_ns):
                 expired.append(self._pop())
@@ -99,11 +93,12 @@ class JobQueue(Generic[Q, R]):
                 break
         return batch, expired
 
-    def take_expired(self, now_ns: int) -> Sequence[Job[Q, R]]:
-        """All that expired, wherever in the queue."""
-        expired = [job for job in self._jobs if job.has_expired(now_ns)]
-        for job in expired:
-            self.remove(job)
+    def make_room(self, now_ns: int) -> Sequence[Job[Q, R]]:
+        """Takes out whose callers have gone and all that expired, wherever in the queue -> the latter."""
+        living = [job for job in self._jobs if not job.answer.done()]
+        expired = [job for job in living if job.has_expired(now_ns)]
+        self._jobs = deque(job for job in living if not job.has_expired(now_ns))
+        self.rows = sum(job.rows for job in self._jobs)
         return expired
 
     def take_all(self) -> Sequence[Job[Q, R]]:

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Observation:
-    """One request, held while it is answered; `computed` is called once it is.
+    """One request, from here to the end of a `with` of it; `computed` is called once it is answered.
 
     method: Forward or ForwardStream. digest: of the bundle that it is for. trace: what it says of itself.
     frames: as of `computed`. Once it is over: code, of gRPC; fault, what was raised; took_ns, since it came.
@@ -35,6 +35,8 @@ class Observation:
         self.frames: tuple[Frame, Computed] | None = None
         self.code, self.took_ns = "OK", 0
         self.fault: Exception | None = None
+        CURRENT.set(trace)
+        observer.metrics.in_flight += 1
 
     def computed(self, uplink: Frame, computed: Computed) -> None:
         """The request's frame, and what became of it."""
@@ -49,8 +51,6 @@ class Observation:
         return len(uplink.payload), len(computed.frame.payload)
 
     def __enter__(self) -> "Observation":
-        CURRENT.set(self.trace)
-        self._observer.metrics.in_flight += 1
         return self
 
     def __exit__(
@@ -80,7 +80,7 @@ class Observer:
     def request(
         self, request: pb.ForwardRequest, arrived_ns: int, *, method: str, digest: bytes
     ) -> Observation:
-        """To be held while `request` is answered; the task that does so has its trace from then on.
+        """Begins when `request` has come; the task that calls this has its trace from then on.
 
         arrived_ns: of `time.perf_counter_ns`. method, digest: as of `Observation`.
         """

@@ -10,7 +10,7 @@ from edge.access import PLAIN, CloudAccess
 from edge.connection import Connection
 from edge.retry_budget import RetryBudget
 from protos import splitwire_pb2 as pb
-from protos.convert import frame_from_message, frame_to_message, trace_to_message
+from protos.convert import fill_frame, frame_from_message, trace_to_message
 from protos.status import error_from_status
 from splitwire.errors import BundleMismatch, CloudUnavailable, DeadlineExceeded
 from splitwire.frame import Frame, max_payload_bytes
@@ -171,11 +171,9 @@ class CloudClient:
         trace = CURRENT.get()
         if trace is not None and trace.recording is not None:
             trace.recording.note_call(self.target)
-        return pb.ForwardRequest(
-            frame=frame_to_message(frame, self._uplink),
-            timeout_ms=remaining_ms,
-            trace=trace_to_message(trace),
-        )
+        request = pb.ForwardRequest(timeout_ms=remaining_ms, trace=trace_to_message(trace))
+        fill_frame(request.frame, frame, self._uplink)
+        return request
 
 
 def _timings(timings: pb.Timings) -> CloudTimings:

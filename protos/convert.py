@@ -11,6 +11,7 @@ from splitwire.trace import Trace, TraceParent, is_request_id
 
 __all__ = [
     "boundary_to_message",
+    "fill_frame",
     "frame_from_message",
     "frame_to_message",
     "plan_to_message",
@@ -23,13 +24,24 @@ _MOST_DIMENSIONS = 4
 
 
 def frame_to_message(frame: Frame, boundary: BoundarySpec) -> pb.Frame:
-    """What the receiver expects anyway is left out: one row of `boundary`, its bits, and CODED."""
-    return pb.Frame(
-        shape=() if frame.shape == (1, *boundary.shape) else frame.shape,
-        packing=cast("pb.Packing.ValueType", 0 if frame.packing is Packing.CODED else int(frame.packing)),
-        bits=0 if frame.bits == boundary.bits else frame.bits,
-        payload=frame.payload,
-    )
+    """As of `fill_frame`."""
+    message = pb.Frame()
+    fill_frame(message, frame, boundary)
+    return message
+
+
+def fill_frame(message: pb.Frame, frame: Frame, boundary: BoundarySpec) -> None:
+    """What the receiver expects anyway is left out: one row of `boundary`, its bits, and CODED.
+
+    message: an empty one; as a part of another it need not be copied there, which takes longer than this.
+    """
+    message.payload = frame.payload
+    if frame.shape != (1, *boundary.shape):
+        message.shape.extend(frame.shape)
+    if frame.packing is not Packing.CODED:
+        message.packing = cast("pb.Packing.ValueType", int(frame.packing))
+    if frame.bits != boundary.bits:
+        message.bits = frame.bits
 
 
 def frame_from_message(message: pb.Frame, boundary: BoundarySpec) -> Frame:
@@ -41,14 +53,15 @@ def frame_from_message(message: pb.Frame, boundary: BoundarySpec) -> Frame:
         CorruptPayload: the message names a packing that this version does not know.
         ShapeMismatch: its shape has more dimensions than any boundary's; a million would take a second.
     """
-    if len(message.shape) > _MOST_DIMENSIONS:
-        raise ShapeMismatch(f"a frame has at most {_MOST_DIMENSIONS} dimensions, got {len(message.shape)}")
+    declared = message.shape
+    if len(declared) > _MOST_DIMENSIONS:
+        raise ShapeMismatch(f"a frame has at most {_MOST_DIMENSIONS} dimensions, got {len(declared)}")
     try:
         packing = Packing(message.packing or Packing.CODED)
     except ValueError:
         known = ", ".join(f"{p.value} ({p.name})" for p in Packing)
         raise CorruptPayload(f"the frame names packing {message.packing}, expected one of {known}") from None
-    shape = tuple(message.shape) or (1, *boundary.shape)
+    shape = tuple(declared) if declared else (1, *boundary.shape)
     return Frame(shape, packing, message.bits or boundary.bits, message.payload)
 
 

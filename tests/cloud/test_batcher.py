@@ -138,7 +138,7 @@ class _Play:
     batcher: Batcher[_Request, int]
     max_queue: int
     jobs: list[_Job] = field(default_factory=list)
-    tasks: "list[asyncio.Task[int]]" = field(default_factory=list)
+    tasks: "list[asyncio.Future[int]]" = field(default_factory=list)
     left_in_time: set[int] = field(default_factory=set)
 
     async def act(self, action: _Submit | _Cancel | _Finish) -> None:
@@ -162,7 +162,7 @@ class _Play:
         request = _Request(len(self.jobs), action.rows, action.refused, action.poisoned)
         living = sum(job.rows for i, job in enumerate(self.jobs) if self._waits(i) and job.expires_ns != 0)
         self.jobs.append(_job(request, expires_ns=0 if action.expired else None))
-        self.tasks.append(asyncio.create_task(self.batcher.submit(self.jobs[-1])))
+        self.tasks.append(self.batcher.submit(self.jobs[-1]))
         await asyncio.sleep(0)
         full = living + request.rows > self.max_queue
         assert full == (self.tasks[-1].done() and isinstance(self.tasks[-1].exception(), CloudBusy))
@@ -256,8 +256,8 @@ def test_who_came_first_is_computed_first_and_only_once(
     assert len(set(engine.started)) == len(engine.started)
 
 
-async def _submit(batcher: Batcher[_Request, int], *jobs: _Job) -> "list[asyncio.Task[int]]":
-    tasks = [asyncio.create_task(batcher.submit(job)) for job in jobs]
+async def _submit(batcher: Batcher[_Request, int], *jobs: _Job) -> "list[asyncio.Future[int]]":
+    tasks = [batcher.submit(job) for job in jobs]
     await asyncio.sleep(0)
     return tasks
 

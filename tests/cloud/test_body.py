@@ -26,7 +26,10 @@ def _frame(bundle: Bundle, *, rows: int = 1, seed: int = 0) -> Frame:
 
 
 def _forward(body: Body, frame: Frame, *, expires_ns: int | None = None) -> Computed:
-    return asyncio.run(body.forward(frame, arrived_ns=time.perf_counter_ns(), expires_ns=expires_ns))
+    async def forward() -> Computed:
+        return await body.forward(frame, arrived_ns=time.perf_counter_ns(), expires_ns=expires_ns)
+
+    return asyncio.run(forward())
 
 
 async def _all_at_once(body: Body, frames: Sequence[Frame]) -> list[Computed | BaseException]:
@@ -194,7 +197,7 @@ def test_a_frame_that_would_take_long_needs_a_worker(
 def test_drained_nothing_is_in_flight_and_closed_nothing_holds_it(tiny_bundle: Bundle) -> None:
     async def drain(body: Body) -> None:
         frames = [_frame(tiny_bundle, seed=seed) for seed in range(20)]
-        flights = [asyncio.create_task(body.forward(frame, arrived_ns=0)) for frame in frames]
+        flights = [body.forward(frame, arrived_ns=0) for frame in frames]
         await asyncio.sleep(0)
         await body.drain()
         assert all(flight.done() for flight in flights)

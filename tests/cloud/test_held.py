@@ -5,6 +5,7 @@ import pytest
 
 from cloud.config import CloudConfig
 from cloud.held import Held
+from cloud.job_queue import Job
 from cloud.limits import max_request_bytes
 from protos.convert import frame_from_message
 from splitwire.bundle import Bundle
@@ -52,11 +53,11 @@ def test_retired_it_answers_no_more(tiny_bundle: Bundle) -> None:
     frame = frame_from_message(make_request(tiny_bundle).frame, tiny_bundle.manifest.uplink)
 
     async def retire() -> None:
-        flight = asyncio.create_task(held.body.forward(frame, arrived_ns=0))
+        flight = held.body.forward(frame, arrived_ns=0)
         await asyncio.sleep(0)
         await held.retire()
         assert flight.done()
         with pytest.raises(CloudUnavailable):
-            await held.body._batcher.submit(None)  # type: ignore[arg-type]  # refused before it is looked at
+            await held.body._batcher.submit(Job(frame, 1, 0))
 
     asyncio.run(retire())

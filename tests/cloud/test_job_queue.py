@@ -76,19 +76,19 @@ def test_what_has_expired_is_never_in_a_batch(jobs_of: list[tuple[int, int | Non
 def test_expired_jobs_behind_living_ones_can_be_taken_out() -> None:
     jobs = _jobs([1, 2, 3, 4], [None, 5, None, 5])
     queue = _filled(jobs)
-    assert queue.take_expired(4) == []
-    assert queue.take_expired(5) == [jobs[1], jobs[3]]
+    assert queue.make_room(4) == []
+    assert queue.make_room(5) == [jobs[1], jobs[3]]
     assert queue.rows == 4
     assert queue.take(100, 5) == ([jobs[0], jobs[2]], [])
 
 
-def test_a_removed_job_gives_back_its_rows_once() -> None:
-    jobs = _jobs([1, 2])
+def test_whose_caller_has_gone_makes_room_and_has_not_expired() -> None:
+    jobs = _jobs([1, 2, 4], [None, 5, None])
     queue = _filled(jobs)
-    queue.remove(jobs[1])
-    queue.remove(jobs[1])
-    assert queue.rows == 1
-    assert queue.take(100, 0)[0] == jobs[:1]
+    jobs[1].answer.cancel()
+    assert queue.make_room(5) == []
+    assert queue.rows == 5
+    assert queue.take(100, 0)[0] == [jobs[0], jobs[2]]
 
 
 def test_a_job_whose_caller_has_gone_is_not_taken() -> None:

@@ -1,7 +1,10 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
 
 import grpc
+import pytest
 
 from cloud.stream import MAX_IN_FLIGHT, Context, Stream
 from protos import splitwire_pb2 as pb
@@ -12,18 +15,28 @@ from protos.splitwire_pb2_grpc import (
 )
 
 
+@dataclass(eq=False)
+class _Flight:
+    """As much of a flight as a stream knows. The answer is a reply's id."""
+
+    answer: "asyncio.Future[int]"
+
+    def land(self) -> pb.ForwardReply:
+        return pb.ForwardReply(id=self.answer.result())
+
+
 class _Gated(SplitInferenceServicer):
     """Answers each request when the test opens the gate."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
-        self.started = 0
+        self.flights: list[_Flight] = []
+        self._answering: set[asyncio.Task[int]] = set()
 
     async def ForwardStream(  # type: ignore[override]  # noqa: N802
         self, _: AsyncIterator[pb.ForwardRequest], context: Context
     ) -> None:
-        async with asyncio.TaskGroup() as flights:
-            flights.create_task(Stream(context, self._answer).read(flights))
+        await _serve(Stream(context, self._begin))  # type: ignore[arg-type]
 
     async def Forward(self, request: pb.ForwardRequest, context: Context) -> pb.ForwardReply:  # noqa: N802
         raise NotImplementedError
@@ -31,10 +44,22 @@ class _Gated(SplitInferenceServicer):
     async def Describe(self, request: object, context: object) -> pb.DescribeReply:  # noqa: N802
         raise NotImplementedError
 
-    async def _answer(self, request: pb.ForwardRequest, _: int) -> pb.ForwardReply:
-        self.started += 1
+    def _begin(self, request: pb.ForwardRequest, _: int) -> _Flight:
+        self.flights.append(_Flight(asyncio.create_task(self._answer(request.id))))
+        return self.flights[-1]
+
+    async def _answer(self, number: int) -> int:
         await self.gate.wait()
-        return pb.ForwardReply(id=request.id)
+        return number
+
+
+async def _serve(stream: Stream) -> None:
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(stream.read())
+            tasks.create_task(stream.write())
+    finally:
+        stream.leave()
 
 
 def test_a_stream_reads_no_more_than_it_may_have_in_flight() -> None:
@@ -47,10 +72,10 @@ def test_a_stream_reads_no_more_than_it_may_have_in_flight() -> None:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             requests = [pb.ForwardRequest(id=i) for i in range(3 * MAX_IN_FLIGHT)]
             replies = SplitInferenceStub(channel).ForwardStream(iter(requests))
-            while servicer.started < MAX_IN_FLIGHT:
+            while len(servicer.flights) < MAX_IN_FLIGHT:
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0.05)
-            assert servicer.started == MAX_IN_FLIGHT
+            assert len(servicer.flights) == MAX_IN_FLIGHT
             servicer.gate.set()
             assert sorted([reply.id async for reply in replies]) == list(range(3 * MAX_IN_FLIGHT))
         await server.stop(None)
@@ -58,29 +83,77 @@ def test_a_stream_reads_no_more_than_it_may_have_in_flight() -> None:
     asyncio.run(run())
 
 
-class _Gone:
-    """A call whose client sends so many requests, and has gone before the first reply."""
+class _Call:
+    """Its client sends so many requests, and then its end, or nothing more; gone, it takes no reply."""
 
-    def __init__(self, requests: int) -> None:
-        self.written = 0
-        self._requests = [pb.ForwardRequest(id=i) for i in range(requests)]
+    def __init__(self, requests: int, *, ends: bool, gone: bool = False) -> None:
+        self.written: list[int] = []
+        self._requests = [pb.ForwardRequest(id=i) for i in reversed(range(requests))]
+        self._ends, self._gone = ends, gone
 
     async def read(self) -> object:
-        return self._requests.pop() if self._requests else grpc.aio.EOF
+        if self._requests:
+            return self._requests.pop()
+        if not self._ends:
+            await asyncio.Event().wait()
+        return grpc.aio.EOF
 
-    async def write(self, _: pb.ForwardReply) -> None:
-        self.written += 1
-        raise grpc.aio.InternalError("Failed ExecuteBatch")
+    async def write(self, reply: pb.ForwardReply) -> None:
+        self.written.append(reply.id)
+        if self._gone:
+            raise grpc.aio.InternalError("Failed ExecuteBatch")
 
 
-def test_a_client_that_has_gone_is_no_fault() -> None:
-    async def answer(request: pb.ForwardRequest, _: int) -> pb.ForwardReply:
-        return pb.ForwardReply(id=request.id)
+def _answered(request: pb.ForwardRequest, _: int) -> _Flight:
+    flight = _Flight(asyncio.get_running_loop().create_future())
+    flight.answer.set_result(request.id)
+    return flight
 
-    async def run() -> int:
-        gone = _Gone(2 * MAX_IN_FLIGHT)
-        async with asyncio.TaskGroup() as flights:
-            flights.create_task(Stream(gone, answer).read(flights))  # type: ignore[arg-type]  # as much as is used
-        return gone.written
 
-    assert asyncio.run(run()) == 2 * MAX_IN_FLIGHT
+def _stream(call: _Call, begin: Any) -> Stream:
+    return Stream(call, begin)  # type: ignore[arg-type]  # as much as is used
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_every_reply_is_written_and_a_client_that_has_gone_is_no_fault(gone: bool) -> None:
+    call = _Call(2 * MAX_IN_FLIGHT, ends=True, gone=gone)
+
+    async def run() -> None:
+        await _serve(_stream(call, _answered))
+
+    asyncio.run(run())
+    assert sorted(call.written) == list(range(2 * MAX_IN_FLIGHT))
+
+
+def test_read_no_further_it_ends_once_all_is_answered() -> None:
+    async def run() -> list[int]:
+        servicer, call = _Gated(), _Call(3, ends=False)
+        stream = _stream(call, servicer._begin)
+        reader, writer = asyncio.create_task(stream.read()), asyncio.create_task(stream.write())
+        while len(servicer.flights) < 3:
+            await asyncio.sleep(0)
+        reader.cancel()
+        await asyncio.wait([reader])
+        await asyncio.sleep(0)
+        assert not writer.done()
+        servicer.gate.set()
+        await writer
+        return call.written
+
+    assert asyncio.run(run()) == [0, 1, 2]
+
+
+def test_left_it_waits_for_nothing_that_is_in_flight() -> None:
+    async def run() -> None:
+        servicer, call = _Gated(), _Call(3, ends=False)
+        serving = asyncio.create_task(_serve(_stream(call, servicer._begin)))
+        while len(servicer.flights) < 3:
+            await asyncio.sleep(0)
+        serving.cancel()
+        await asyncio.wait([serving])
+        await asyncio.wait([flight.answer for flight in servicer.flights])
+        assert all(flight.answer.cancelled() for flight in servicer.flights)
+        await asyncio.sleep(0)
+        assert call.written == []
+
+    asyncio.run(run())
