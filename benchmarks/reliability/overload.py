@@ -4,12 +4,16 @@ capacity     a closed loop: the most that is answered within the deadline, per s
 before       half of that, by the clock
 overload     three times that
 after        half of it again
+capacity     ...
 
-All four again and again: what two cores can do changes from one second to the next, so one ratio says little.
+Again and again: what cores can do changes from one second to the next, so one ratio says little, and each
+overload is compared with the capacity before and after it. One core is the generator's, the others are the
+services' (Linux; a lone core is both's): who asks too much does not do so on the machine that answers.
 """
 
 import asyncio
-from collections.abc import Generator, Iterator, Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,8 +22,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import uvloop
 
+from benchmarks.cores import divide, pinned
 from benchmarks.reliability.open_loop import Arrival, Client, request_bytes
 from benchmarks.reliability.services import Cloud, edge
+from splitwire.cores import usable_cores
 
 __all__ = ["Overload", "Phase", "Verdict", "overload", "recovery"]
 
@@ -132,30 +138,50 @@ class Verdict:
 
 
 def overload(plan: Overload) -> Iterator[Phase | Verdict]:
+    cores, others = divide(max(1, usable_cores() - 1))
     cloud = Cloud(plan.bundle, "127.0.0.1:0")
-    cloud.start()
-    try:
-        with (
-            edge(plan.bundle, [cloud.address], plan.deadline_ms) as running,
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
+    with contextlib.ExitStack() as stack:
+        with pinned(cores):
+            cloud.start()
+            stack.callback(cloud.kill)
+            running = stack.enter_context(edge(plan.bundle, [cloud.address], plan.deadline_ms))
+        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
+        with pinned(others):
             yield from _rounds(plan, running.address, runner)
-    finally:
-        cloud.kill()
 
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """under: the phase of overload. recovery: seconds after it."""
+    """peak: good answers per second. under: the phase of overload. recovery: seconds after it."""
 
-    peak: Phase
+    peak: float
     under: Phase
     recovery: float
 
     @property
     def goodput(self) -> float:
         """Under overload, of the peak."""
-        return self.under.goodput / max(self.peak.goodput, 1.0)
+        return self.under.goodput / self.peak
+
+
+@dataclass(frozen=True, slots=True)
+class _Phases:
+    """One after the other, each with what came of its requests."""
+
+    plan: Overload
+    client: Client
+    runner: asyncio.Runner
+
+    def capacity(self) -> Phase:
+        closed = self.client.closed_loop(_CLIENTS, self.plan.seconds)
+        return self._phase(f"capacity, {_CLIENTS} clients", self.runner.run(closed))
+
+    def at(self, rate: float, setting: str) -> tuple[Phase, Sequence[Arrival]]:
+        arrivals = self.runner.run(self.client.open_loop(rate, self.plan.seconds))
+        return self._phase(setting, arrivals), arrivals
+
+    def _phase(self, setting: str, arrivals: Sequence[Arrival]) -> Phase:
+        return Phase.of(setting, arrivals, self.plan.seconds, self.plan.deadline_ms)
 
 
 def _rounds(plan: Overload, url: str, runner: asyncio.Runner) -> Iterator[Phase | Verdict]:
@@ -164,37 +190,35 @@ def _rounds(plan: Overload, url: str, runner: asyncio.Runner) -> Iterator[Phase 
     assert address.port is not None
     requests = [request_bytes(address.netloc, image.read_bytes()) for image in plan.images]
     client = Client(address.hostname, address.port, requests, connections=_CONNECTIONS)
-
+    phases = _Phases(plan, client, runner)
     runner.run(client.closed_loop(_CLIENTS, _WARM_UP_SECONDS))
+    yield (capacity := phases.capacity())
     rounds = []
     for _ in range(plan.rounds):
-        rounds.append((yield from _phases(plan, client, runner)))
+        peak = max(capacity.goodput, 1.0)
+        before, _ = phases.at(_HALF * peak, "before, 0.5 x")
+        yield before
+        under, _ = phases.at(_FACTOR * peak, "overload, 3 x")
+        yield under
+        after, arrivals = phases.at(_HALF * peak, "after, 0.5 x")
+        yield after
+        yield (capacity := phases.capacity())
+        peaks = (peak + capacity.goodput) / 2
+        rounds.append(_Round(peaks, under, recovery(arrivals, before.accepted_ms[1])))
     client.close()
-    yield Verdict(
+    yield _verdict(rounds, plan.deadline_ms)
+
+
+def _verdict(rounds: Sequence[_Round], deadline_ms: float) -> Verdict:
+    return Verdict(
         "overload",
         "verdict",
         goodput=median(one.goodput for one in rounds),
         accepted_ms=median(one.under.accepted_ms[1] for one in rounds),
-        deadline_ms=plan.deadline_ms,
+        deadline_ms=deadline_ms,
         rejected_ms=median(one.under.rejected_ms[1] for one in rounds),
         recovery=max(one.recovery for one in rounds),
     )
-
-
-def _phases(plan: Overload, client: Client, runner: asyncio.Runner) -> Generator[Phase, None, _Round]:
-    def phase(setting: str, arrivals: Sequence[Arrival]) -> Phase:
-        return Phase.of(setting, arrivals, plan.seconds, plan.deadline_ms)
-
-    peak = phase(f"capacity, {_CLIENTS} clients", runner.run(client.closed_loop(_CLIENTS, plan.seconds)))
-    yield peak
-    capacity = max(peak.goodput, 1.0)
-    before = phase("before, 0.5 x", runner.run(client.open_loop(_HALF * capacity, plan.seconds)))
-    yield before
-    under = phase("overload, 3 x", runner.run(client.open_loop(_FACTOR * capacity, plan.seconds)))
-    yield under
-    arrivals = runner.run(client.open_loop(_HALF * capacity, plan.seconds))
-    yield phase("after, 0.5 x", arrivals)
-    return _Round(peak, under, recovery(arrivals, before.accepted_ms[1]))
 
 
 def recovery(arrivals: Sequence[Arrival], normal_ms: float) -> float:

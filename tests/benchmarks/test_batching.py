@@ -3,18 +3,19 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.batching.cores import divide, pinned
 from benchmarks.batching.main import GRAPH_ROWS, main
 from benchmarks.batching.measure import Rate, cloud_rate, make_requests, make_symbols
-from benchmarks.batching.report import Round, ratio, report
+from benchmarks.batching.report import Round, best_rows, ratio, report
 from benchmarks.batching.symbols import differing, random_symbols
 from benchmarks.batching.symbols import main as main_of_symbols
+from benchmarks.cores import divide, pinned
 from benchmarks.processes import watched_service
 from splitwire.bundle import Bundle
 from splitwire.engine import Engine
@@ -58,6 +59,14 @@ def test_a_ratio_is_the_median_of_the_rounds() -> None:
     assert "8 clients, of the graph's best: 0.500 (limit 0.5: met)" in shown
     assert "  the graph's best of that            0.333    0.500" in shown
     assert "(limit 0.6: missed)" in report(rounds, 16, 0.6)
+
+
+def test_one_lucky_moment_is_not_the_best_that_the_graph_does() -> None:
+    lucky = _round(400, 800)
+    lucky = replace(lucky, graph={**lucky.graph, 1: Rate(2000.0, 1.0, 1.0)})
+    rounds = [_round(400, 800), lucky, _round(400, 800)]
+    assert best_rows(rounds) == 16
+    assert ratio(rounds, 8) == 0.5
 
 
 def test_requests_are_of_the_images(tiny_bundle: Bundle) -> None:
