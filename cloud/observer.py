@@ -97,13 +97,18 @@ class Observer:
         over, self._over = self._over, []
         for seen in over:
             self._note(seen)
+        for seen in over:
+            if seen.fault is not None:
+                # It is logged. Its traceback's frames hold what holds it: under overload most of a cloud's
+                # garbage, which would wait for the collector.
+                seen.fault.__traceback__ = None
 
     def _note(self, seen: Observation) -> None:
         CURRENT.set(seen.trace)  # of this turn of the event loop, which is nobody else's
         self.metrics.requests.add(seen.code)
         if seen.frames is not None:
             self.metrics.note_computed(*seen.frames)
-        fault, seen.fault = seen.fault, None  # which may hold what holds `seen`
+        fault = seen.fault
         detail = None if fault is None else on_one_line(str(fault))
         _write(seen, detail, fault)
         if self._spans is not None:

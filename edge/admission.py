@@ -59,30 +59,31 @@ class Admission:
         """Whether whoever comes now has to wait, or is sent away."""
         return self._admitted >= self._concurrency
 
-    def check(self, seconds: float) -> None:
-        """seconds: until a request's deadline, once it is inside.
+    def refusal(self, seconds: float) -> Problem | None:
+        """Why a request cannot be admitted: there is no place for it, or it would not be answered in time.
 
-        Raises:
-            Problem: there is no place for it, or it would not be answered in time.
+        seconds: until its deadline, once it is inside.
         """
         if not self.full:  # its turn is now
-            return
+            return None
         if self._admitted >= self.places:
-            raise Problem(BUSY, f"{self._admitted} requests are being worked on or waiting")
+            return Problem(BUSY, f"{self._admitted} requests are being worked on or waiting")
         expected = self._took * (self._admitted + 1) / self._concurrency
-        if expected > _PROMISED_SHARE * seconds:
-            raise Problem(
-                BUSY, f"an answer would take about {expected:.1f} s: {self._admitted} requests are before"
-            )
+        if expected <= _PROMISED_SHARE * seconds:
+            return None
+        before = f"{self._admitted} requests are before"
+        return Problem(BUSY, f"an answer would take about {expected:.1f} s: {before}")
 
     @contextmanager
     def enter(self, deadline: float) -> Iterator[None]:
         """Held while a request waits and is worked on. deadline: a `time.monotonic()` value.
 
         Raises:
-            Problem: as `check`.
+            Problem: its `refusal`.
         """
-        self.check(deadline - time.monotonic())
+        problem = self.refusal(deadline - time.monotonic())
+        if problem is not None:
+            raise problem
         self._admitted += 1
         try:
             yield

@@ -1,6 +1,7 @@
 """Images that there is no room for are turned away before anything else is done for them."""
 
-from starlette.datastructures import Headers
+from collections.abc import Iterable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge.admission import Admission
@@ -8,6 +9,7 @@ from edge.problems import Problem, respond
 
 __all__ = ["TurnAway", "Turnstile"]
 
+_DEADLINE = b"x-deadline-ms"
 _MOST_DIGITS = 6
 
 
@@ -30,16 +32,12 @@ class Turnstile:
         """Why there is no room for it; None where there is, and of all that is no image."""
         if scope["type"] != "http" or scope["path"] != self._path or scope["method"] != "POST":
             return None
-        try:
-            self._admission.check(self._allowed(scope))
-        except Problem as problem:
-            return problem
-        return None
+        return self._admission.refusal(self._allowed(scope["headers"]))
 
-    def _allowed(self, scope: Scope) -> float:
+    def _allowed(self, headers: Iterable[tuple[bytes, bytes]]) -> float:
         """Seconds. What is no deadline is refused later."""
-        given = Headers(scope=scope).get("x-deadline-ms", "")
-        return int(given) / 1000 if given.isdecimal() and len(given) <= _MOST_DIGITS else self._seconds
+        given = next((value for name, value in headers if name == _DEADLINE), b"")
+        return int(given) / 1000 if given.isdigit() and len(given) <= _MOST_DIGITS else self._seconds
 
 
 class TurnAway:

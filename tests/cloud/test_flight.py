@@ -1,6 +1,8 @@
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import grpc
@@ -78,15 +80,15 @@ def test_a_request_becomes_its_reply(tiny_bundle: Bundle, lands: bool) -> None:
     assert reply.id == 7
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        (lambda request: setattr(request, "bundle_digest", bytes(8)), "FAILED_PRECONDITION"),
-        (lambda request: request.frame.shape.extend([1] * 9), "INVALID_ARGUMENT"),
-        (lambda request: setattr(request.frame, "payload", b"x"), "INVALID_ARGUMENT"),
-        (lambda request: setattr(request, "timeout_ms", 1), "DEADLINE_EXCEEDED"),
-    ],
-)
+_REFUSED: list[tuple[Callable[[pb.ForwardRequest], object], str]] = [
+    (lambda request: setattr(request, "bundle_digest", bytes(8)), "FAILED_PRECONDITION"),
+    (lambda request: request.frame.shape.extend([1] * 9), "INVALID_ARGUMENT"),
+    (lambda request: setattr(request.frame, "payload", b"x"), "INVALID_ARGUMENT"),
+    (lambda request: setattr(request, "timeout_ms", 1), "DEADLINE_EXCEEDED"),
+]
+
+
+@pytest.mark.parametrize(("change", "code"), _REFUSED)
 def test_a_refusal_is_a_reply_too_and_counted(
     tiny_bundle: Bundle, change: Callable[[pb.ForwardRequest], object], code: str
 ) -> None:
@@ -110,6 +112,39 @@ def test_a_refusal_is_a_reply_too_and_counted(
             await flights.begin(request).reply()
 
     _fly(tiny_bundle, unary)
+
+
+def test_refusals_leave_nothing_to_the_collector(tiny_bundle: Bundle) -> None:
+    """What is refused at most is refused when there is least time."""
+
+    async def scenario(flights: _Flights) -> int:
+        requests = [make_request(tiny_bundle) for _ in _REFUSED]
+        for request, (change, _) in zip(requests, _REFUSED, strict=True):
+            change(request)
+
+        async def refuse() -> None:
+            landed: list[pb.ForwardReply] = []
+
+            def land(flight: Flight, _: object) -> None:
+                landed.append(flight.land())
+
+            for request in requests:
+                flight = flights.begin(request)
+                flight.answer.add_done_callback(partial(land, flight))
+            while len(landed) < len(requests):
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # they are noted in the next turn
+
+        await refuse()
+        gc.collect()
+        gc.disable()
+        try:
+            await refuse()
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert _fly(tiny_bundle, scenario) == 0
 
 
 def test_nobody_waits_for_what_is_cancelled(tiny_bundle: Bundle) -> None:

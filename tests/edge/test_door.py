@@ -22,6 +22,7 @@ from edge.protocol import BoundedProtocol
 from edge.turnstile import TurnAway, Turnstile
 from splitwire.tokens import Tokens
 from tests.edge.connections import answer, connect, reading, server, wait_until_closed
+from tests.garbage import garbage_of
 
 REQUEST = b"POST /classify HTTP/1.1\r\nHost: edge\r\nContent-Length: 5\r\n\r\nimage"
 
@@ -262,3 +263,11 @@ def test_however_it_is_cut_no_byte_is_lost_or_taken_twice(cuts: list[int], body_
             coming = b""
         assert left + coming == then
         assert door.rest == 0
+
+
+def test_what_is_turned_away_leaves_nothing_to_the_collector() -> None:
+    """A cycle for each would have the collector run a tenth of the time that the event loop has then."""
+    with house() as made:
+        door = made.door()
+        door.take(REQUEST, [])
+        assert garbage_of(lambda: door.take(REQUEST, [])) == 0
