@@ -13,7 +13,8 @@ from pathlib import Path
 
 from benchmarks.environment import Environment
 from benchmarks.reliability.link import LinkError, possible
-from benchmarks.reliability.overload import Overload, Phase, overload
+from benchmarks.reliability.overload import Overload, overload
+from benchmarks.reliability.phase import Phase
 from benchmarks.reliability.picture import draw_soak
 from benchmarks.reliability.scenarios import Plan, Row, flap, hole, links, restarts
 from benchmarks.reliability.soak import Soak, soak

@@ -24,6 +24,12 @@ class Cloud:
         """None while it does not run."""
         return None if self._child is None else self._child.pid
 
+    @property
+    def service(self) -> Service:
+        """While it runs."""
+        assert self._child is not None
+        return Service(self.address, self._child.pid)
+
     def start(self) -> None:
         """Returns when it serves.
 

@@ -3,13 +3,15 @@
 import asyncio
 import json
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks.reliability.main import main
 from benchmarks.reliability.open_loop import Arrival, Client, request_bytes, schedule
-from benchmarks.reliability.overload import Phase, recovery
+from benchmarks.reliability.overload import recovery
+from benchmarks.reliability.phase import Phase
 from splitwire.bundle import Bundle
 from tests.e2e.processes import ROOT
 
@@ -31,18 +33,19 @@ def test_a_phase_counts_from_when_a_request_was_to_be_sent() -> None:
         arrival(1.0, 5.0, 503),
         arrival(1.0, 5.0, 0),
     ]
-    phase = Phase.of("a test", arrivals, seconds=2.0, deadline_ms=2000)
+    phase = Phase.of("a test", arrivals, seconds=2.0, deadline_ms=2000, processor_seconds=0.5)
     assert (phase.rate, phase.goodput) == (2.5, 0.5)
     assert (phase.accepted, phase.rejected, phase.failed) == (2, 1, 2)
     assert phase.accepted_ms[0] == 1550.0
     assert phase.rejected_ms == (5.0, 5.0)
-    assert phase.late_ms == 1.0
-    assert Phase.of("nothing", [], seconds=1.0, deadline_ms=2000).accepted_ms == (0.0, 0.0)
+    assert (phase.late_ms, phase.processor_ms) == (1.0, 250.0)
+    nothing = Phase.of("nothing", [], seconds=1.0, deadline_ms=2000, processor_seconds=0.0)
+    assert nothing.accepted_ms == (0.0, 0.0)
 
 
 def test_an_answer_after_the_phase_is_no_goodput_of_it() -> None:
     arrivals = [arrival(5.0, 100.0), arrival(5.5, 400.0), arrival(5.9, 150.0)]
-    phase = Phase.of("a test", arrivals, seconds=1.0, deadline_ms=2000)
+    phase = Phase.of("a test", arrivals, seconds=1.0, deadline_ms=2000, processor_seconds=0.0)
     assert (phase.accepted, phase.goodput) == (3, 2.0)
 
 
@@ -95,3 +98,6 @@ def test_every_request_is_answered_or_sent_away_in_order(tiny_bundle: Bundle, tm
         assert phase["failed"] == 0, "neither 200 nor 503 with Retry-After"
         assert phase["requests"] == phase["accepted"] + phase["rejected"] > 0
     assert verdict["setting"] == "verdict"
+    if sys.platform == "linux":
+        assert all(phase["processor_ms"] > 0 for phase in phases)
+        assert verdict["processor"] > 0
