@@ -9,7 +9,7 @@ __all__ = ["divide", "pinned"]
 
 
 def divide(count: int) -> tuple[Sequence[int], Sequence[int]]:
-    """The last `count` cores for services, and the others for their clients; all for both if none is left."""
+    """The last `count` cores, and the others; all, twice, if none is left."""
     cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else range(os.cpu_count() or 1)
     others = cores[:-count]
     return (cores[-count:], others) if others else (cores, cores)

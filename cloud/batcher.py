@@ -116,11 +116,15 @@ class Batcher(Generic[Q, R]):
         return batch
 
     def _hold_back(self) -> None:
+        if not self._max_delay_ns:
+            return
+        self._queue.drop_gone()
         while 0 < self._queue.rows < self._max_batch:
             left_ns = self._queue.oldest_ns + self._max_delay_ns - time.perf_counter_ns()
             if left_ns <= 0:
                 return
             self._changed.wait(left_ns / 1e9)
+            self._queue.drop_gone()
 
     def _expire(self, jobs: Sequence[Job[Q, R]]) -> None:
         now_ns = time.perf_counter_ns()

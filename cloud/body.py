@@ -133,9 +133,11 @@ class Body:
 
     def _begin_alone(self, job: Job[Frame, Computed]) -> None:
         """In the event loop, unless others came or it has gone."""
+        if job.answer.done():
+            return
         if self._in_flight > 1 or not self._batcher.idle:
             self._batcher.submit(job)
-        elif not job.answer.done():
+        else:
             try:
                 job.answer.set_result(self._compute_alone(job.request, job.arrived_ns, job.expires_ns))
             except Exception as error:

@@ -36,11 +36,10 @@ class Flight:
         try:
             self._held = find(seen.digest)
             self._frame = frame_from_message(request.frame, self._held.uplink)
+            self.answer = self._forward(self._frame, arrived_ns)
         except Exception as error:
             self.answer = asyncio.get_running_loop().create_future()
             self.answer.set_exception(error)
-        else:
-            self.answer = self._forward(self._frame, arrived_ns)
 
     async def reply(self) -> pb.ForwardReply:
         """Waits for the answer.
@@ -86,4 +85,5 @@ def refusal(error: Exception) -> tuple[grpc.StatusCode, str]:
     status = status_from_error(error)
     if status is grpc.StatusCode.INTERNAL:
         return status, "internal error"
-    return status, str(error)[:_EXPLANATION_CHARS]
+    explanation = str(error)[:_EXPLANATION_CHARS]
+    return status, explanation.encode(errors="replace").decode()  # a message takes no lone surrogates

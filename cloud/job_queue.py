@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -93,16 +93,23 @@ class JobQueue(Generic[Q, R]):
                 break
         return batch, expired
 
+    def drop_gone(self) -> None:
+        """Those whose callers have gone wait no more, wherever in the queue."""
+        self._keep(job for job in self._jobs if not job.answer.done())
+
     def make_room(self, now_ns: int) -> Sequence[Job[Q, R]]:
         """Takes out whose callers have gone and all that expired, wherever in the queue -> the latter."""
-        living = [job for job in self._jobs if not job.answer.done()]
-        expired = [job for job in living if job.has_expired(now_ns)]
-        self._jobs = deque(job for job in living if not job.has_expired(now_ns))
-        self.rows = sum(job.rows for job in self._jobs)
+        self.drop_gone()
+        expired = [job for job in self._jobs if job.has_expired(now_ns)]
+        self._keep(job for job in self._jobs if not job.has_expired(now_ns))
         return expired
 
     def take_all(self) -> Sequence[Job[Q, R]]:
         return [self._pop() for _ in range(len(self._jobs))]
+
+    def _keep(self, jobs: Iterable[Job[Q, R]]) -> None:
+        self._jobs = deque(jobs)
+        self.rows = sum(job.rows for job in self._jobs)
 
     def _pop(self) -> Job[Q, R]:
         job = self._jobs.popleft()

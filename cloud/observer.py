@@ -68,8 +68,8 @@ class Observation:
 class Observer:
     """Of one server. spans: None exports none.
 
-    What there is to count and to write is counted and written in the event loop's next turn, when answers are
-    on their way, and for all of this turn's together: those of a batch are, and for all but the first the
+    What there is to count and to write is counted and written two turns of the event loop later, when answers
+    are on their way, and for all of one turn's together: those of a batch are, and for all but the first the
     processor has then what it needs in its caches.
     """
 
@@ -90,7 +90,8 @@ class Observer:
     def over(self, seen: Observation) -> None:
         """Called by an observation at its end."""
         if not self._over:
-            asyncio.get_running_loop().call_soon(self._note_all)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._note_all)  # in the next turn answers are written
         self._over.append(seen)
 
     def _note_all(self) -> None:

@@ -41,7 +41,7 @@ class Servicer(SplitInferenceServicer):
         self._observer = observer
         self._draining = False
         self._calls: set[asyncio.Task[object]] = set()
-        self._readers: set[asyncio.Task[None]] = set()
+        self._streams: set[Stream] = set()
 
     async def Forward(self, request: pb.ForwardRequest, context: Context) -> pb.ForwardReply:  # noqa: N802
         arrived_ns = time.perf_counter_ns()
@@ -81,28 +81,23 @@ class Servicer(SplitInferenceServicer):
         Streams are read no further: each ends, as UNAVAILABLE, once its requests are answered.
         """
         self._draining = True
-        for reader in self._readers:
-            reader.cancel()
+        for stream in self._streams:
+            stream.stop_reading()
         if not self._calls:
             return True
         _, unfinished = await asyncio.wait(self._calls, timeout=seconds)
         return not unfinished
 
     async def _serve(self, context: Context, digest: bytes) -> None:
-        stream, garbled = Stream(context, self._begin_for(digest)), False
+        stream = Stream(context, self._begin_for(digest))
+        self._streams.add(stream)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                reader = tasks.create_task(stream.read())
-                self._readers.add(reader)
-                reader.add_done_callback(self._readers.discard)
-                tasks.create_task(stream.write())
-        except* DecodeError:
-            garbled = True
-        finally:
-            stream.leave()
-        if garbled:  # whose request it was cannot be told
+            await stream.serve()
+        except DecodeError:  # whose request it was cannot be told
             _log.info("INVALID_ARGUMENT: %s, from %s", _NO_REQUEST, context.peer())
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _NO_REQUEST)
+        finally:
+            self._streams.discard(stream)
 
     def _enter_call(self) -> None:
         # gRPC sends reply and status from the handler's own task: once it is done, they are sent.

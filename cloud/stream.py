@@ -4,8 +4,8 @@
     read -> a flight each --+--> replies -> write
     read -> a flight each --'
 
-Two tasks, however many requests are in flight: a task for each would cost a cloud a hundredth of what it
-computes.
+Two tasks, one of them the call's own, however many requests are in flight: a task for each would cost a cloud
+a hundredth of what it computes.
 """
 
 import asyncio
@@ -33,33 +33,57 @@ Begin: TypeAlias = Callable[[pb.ForwardRequest, int], Flight]
 
 
 class Stream:
-    """Of one call: `read` and `write` are for a task each, and `leave` ends what they began."""
+    """Of one call. begin: called with every request."""
 
     def __init__(self, context: Context, begin: Begin) -> None:
         self._context = context
         self._begin = begin
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._replies: asyncio.Queue[pb.ForwardReply | None] = asyncio.Queue()  # None: all has been read
+        self._replies: asyncio.Queue[pb.ForwardReply | None] = asyncio.Queue()  # None: no more is read
         self._flights: dict[asyncio.Future[Computed], Flight] = {}  # by their answers
         self._unwritten = 0
-        self._reading = True
+        self._reader: asyncio.Task[None] | None = None
+        self._fault: BaseException | None = None
 
-    async def read(self) -> None:
-        """Begin a flight for each request, until the client has sent its last."""
+    async def serve(self) -> None:
+        """Until all that was read is answered. Cancelled, nobody waits for what is still in flight.
+
+        Raises:
+            Exception: what kept it from reading on: DecodeError, of bytes that are no request.
+        """
+        self._reader = asyncio.create_task(self._read())
+        self._reader.add_done_callback(self._has_read)
         try:
-            while True:
-                await self._slots.acquire()
-                request = await self._context.read()
-                if not isinstance(request, pb.ForwardRequest):  # grpc.aio.EOF
-                    return
-                self._take_off(self._begin(request, time.perf_counter_ns()))
+            await self._write(self._reader)
         finally:
-            self._reading = False
-            self._replies.put_nowait(None)
+            self._reader.cancel()
+            for answer in self._flights:
+                answer.cancel()
+        if self._fault is not None:
+            raise self._fault
 
-    async def write(self) -> None:
-        """Write each reply, until all has been read and answered."""
-        while self._reading or self._unwritten:
+    def stop_reading(self) -> None:
+        """It ends once all that was read is answered."""
+        if self._reader is not None:
+            self._reader.cancel()
+
+    async def _read(self) -> None:
+        """Begin a flight for each request, until the client has sent its last."""
+        while True:
+            await self._slots.acquire()
+            request = await self._context.read()
+            if not isinstance(request, pb.ForwardRequest):  # grpc.aio.EOF
+                return
+            self._take_off(self._begin(request, time.perf_counter_ns()))
+
+    def _has_read(self, reader: "asyncio.Task[None]") -> None:
+        # Here, as a task that is cancelled before its first step does none of its own.
+        self._fault = None if reader.cancelled() else reader.exception()
+        self._replies.put_nowait(None)
+
+    async def _write(self, reader: "asyncio.Task[None]") -> None:
+        """Write each reply, until no more is read and all is answered."""
+        while self._unwritten or not reader.done():
             reply = await self._replies.get()
             if reply is not None:
                 with contextlib.suppress(grpc.aio.InternalError):  # its client has gone: gRPC ends the call
@@ -67,16 +91,11 @@ class Stream:
                 self._unwritten -= 1
                 self._slots.release()
 
-    def leave(self) -> None:
-        """Nobody waits for what is still in flight."""
-        for answer in self._flights:
-            answer.cancel()
-
     def _take_off(self, flight: Flight) -> None:
         self._unwritten += 1
         self._flights[flight.answer] = flight
         flight.answer.add_done_callback(self._land)
 
     def _land(self, answer: "asyncio.Future[Computed]") -> None:
-        with contextlib.suppress(asyncio.CancelledError):  # by `leave`
+        with contextlib.suppress(asyncio.CancelledError):  # `serve` was
             self._replies.put_nowait(self._flights.pop(answer).land())

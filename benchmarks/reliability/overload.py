@@ -28,7 +28,6 @@ from benchmarks.processes import Service
 from benchmarks.reliability.open_loop import Arrival, Client, request_bytes
 from benchmarks.reliability.phase import Phase, Verdict
 from benchmarks.reliability.services import Cloud, edge
-from splitwire.cores import usable_cores
 
 __all__ = ["Overload", "overload", "recovery"]
 
@@ -56,7 +55,7 @@ class Overload:
 
 
 def overload(plan: Overload) -> Iterator[Phase | Verdict]:
-    cores, others = divide(max(1, usable_cores() - 1))
+    generators, cores = divide(1)
     cloud = Cloud(plan.bundle, "127.0.0.1:0")
     with contextlib.ExitStack() as stack:
         with pinned(cores):
@@ -64,7 +63,7 @@ def overload(plan: Overload) -> Iterator[Phase | Verdict]:
             stack.callback(cloud.kill)
             running = stack.enter_context(edge(plan.bundle, [cloud.address], plan.deadline_ms))
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-        with pinned(others):
+        with pinned(generators):
             services = running, cloud.service
             yield from _rounds(_Phases(plan, _client(plan, running.address), runner, services))
 
@@ -81,6 +80,12 @@ class _Round:
     def goodput(self) -> float:
         """Under overload, of the peak."""
         return self.under.goodput / max(1.0, sum(peak.goodput for peak in self.peaks) / 2)
+
+    @property
+    def lasting(self) -> float:
+        """The peak after it, of that before."""
+        before, after = self.peaks
+        return after.goodput / max(1.0, before.goodput)
 
     @property
     def processor(self) -> float:
@@ -154,6 +159,7 @@ def _verdict(rounds: Sequence[_Round], deadline_ms: float) -> Verdict:
         "overload",
         "verdict",
         goodput=median(one.goodput for one in rounds),
+        lasting=median(one.lasting for one in rounds),
         processor=median(one.processor for one in rounds),
         accepted_ms=median(one.under.accepted_ms[1] for one in rounds),
         deadline_ms=deadline_ms,

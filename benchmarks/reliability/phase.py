@@ -74,13 +74,15 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Medians of rounds. goodput: under overload, of the peak. processor: the peak's processor time for each
+    """Medians of rounds. goodput: under overload, of the peak. lasting: the peak after it, of that before, so
+    that nobody takes lasting damage for a lower peak. processor: the peak's processor time for each
     that is accepted, of that under overload. accepted_ms, rejected_ms: 99th percentiles. recovery: the
     longest, in seconds, until nothing was rejected any more and answers came as before."""
 
     scenario: str
     setting: str
     goodput: float
+    lasting: float
     processor: float
     accepted_ms: float
     deadline_ms: float
@@ -107,9 +109,8 @@ class Verdict:
             ),
         )
         lines = [f"  {'met   ' if met else 'MISSED'}  {text}" for text, met in goals]
-        return "\n".join(
-            (*lines, f"  of an image's processor time under overload, the peak's: {self.processor:.0%}")
-        )
+        of = f"  an image's processor time at the peak, of that under overload: {self.processor:.0%}"
+        return "\n".join((*lines, of, f"  the peak after it, of that before: {self.lasting:.0%}"))
 
 
 def _percentiles(values: Sequence[float]) -> tuple[float, float]:

@@ -311,6 +311,25 @@ def test_a_batch_that_is_held_back_goes_when_its_first_has_waited_long_enough() 
         assert asyncio.run(run()) == [0]
 
 
+def test_who_has_gone_neither_fills_a_batch_that_is_held_back_nor_says_how_long() -> None:
+    async def run() -> list[int]:
+        long_ago = time.perf_counter_ns() - _HOUR_NS
+        gone: list[_Job] = [Job(request, 1, long_ago) for request in map(_Request, range(3))]
+        for answer in await _submit(batcher, *gone[:2]):
+            answer.cancel()
+        staying = await _submit(batcher, _job(_Request(3)), _job(_Request(4)))
+        await asyncio.sleep(0.02)
+        assert engine.started == []
+        staying += await _submit(batcher, _job(_Request(5)), _job(_Request(6)))
+        engine.open(2)
+        return await asyncio.gather(*staying)
+
+    engine = _Engine()
+    with _batching(engine, max_batch=4, max_delay_ns=_HOUR_NS) as batcher:
+        assert asyncio.run(run()) == [3, 4, 5, 6]
+    assert [[request.number for request in batch] for batch in engine.batches] == [[3, 4, 5, 6]]
+
+
 def test_what_cannot_be_explained_is_the_outcome_of_its_batch_and_ends_no_worker() -> None:
     def compute(jobs: Sequence[_Job]) -> list[int | Exception]:
         if jobs[0].request.poisoned:

@@ -175,6 +175,28 @@ def test_frames_that_arrive_together_are_not_alone_unless_nothing_was_computed_l
     assert isinstance(first, Computed if alone else CloudUnavailable)
 
 
+def test_who_goes_before_its_turn_needs_no_worker(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud.body._LULL_NS", 60_000_000_000)
+    faults: list[object] = []
+
+    async def cancel(body: Body) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+        now = time.perf_counter_ns()
+        first, second = (body.forward(_frame(tiny_bundle), arrived_ns=now) for _ in range(2))
+        first.cancel()
+        with pytest.raises(CloudUnavailable):
+            await second
+
+    with Body(tiny_bundle, threads=1, workers=1, max_rows=4, max_batch=4, max_queue=64) as body:
+        for _ in range(2):  # the first by a worker: how long it takes is not known before
+            _forward(body, _frame(tiny_bundle))
+        body.close()
+        asyncio.run(cancel(body))
+    assert faults == []
+
+
 def test_how_long_many_rows_take_says_nothing_of_one(tiny_bundle: Bundle) -> None:
     with Body(tiny_bundle, threads=1, workers=1, max_rows=4, max_batch=4, max_queue=64) as body:
         _forward(body, _frame(tiny_bundle, rows=4))

@@ -98,6 +98,8 @@ def test_what_ends_in_one_turn_is_noted_each_for_itself(
             0,
         )  # not before answers are on their way
         await asyncio.sleep(0)
+        assert not metrics.requests.sums()["OK",], "in this turn answers are written"
+        await asyncio.sleep(0)
         assert (requests(metrics, "OK"), requests(metrics, "FAILED_PRECONDITION")) == (2, 1)
 
     with caplog.at_level(logging.DEBUG, "cloud.observer"):

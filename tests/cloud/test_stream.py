@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import DecodeError
 
 from cloud.stream import MAX_IN_FLIGHT, Context, Stream
 from protos import splitwire_pb2 as pb
@@ -36,7 +37,7 @@ class _Gated(SplitInferenceServicer):
     async def ForwardStream(  # type: ignore[override]  # noqa: N802
         self, _: AsyncIterator[pb.ForwardRequest], context: Context
     ) -> None:
-        await _serve(Stream(context, self._begin))  # type: ignore[arg-type]
+        await Stream(context, self._begin).serve()  # type: ignore[arg-type]  # as much as is used
 
     async def Forward(self, request: pb.ForwardRequest, context: Context) -> pb.ForwardReply:  # noqa: N802
         raise NotImplementedError
@@ -51,15 +52,6 @@ class _Gated(SplitInferenceServicer):
     async def _answer(self, number: int) -> int:
         await self.gate.wait()
         return number
-
-
-async def _serve(stream: Stream) -> None:
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(stream.read())
-            tasks.create_task(stream.write())
-    finally:
-        stream.leave()
 
 
 def test_a_stream_reads_no_more_than_it_may_have_in_flight() -> None:
@@ -119,7 +111,7 @@ def test_every_reply_is_written_and_a_client_that_has_gone_is_no_fault(gone: boo
     call = _Call(2 * MAX_IN_FLIGHT, ends=True, gone=gone)
 
     async def run() -> None:
-        await _serve(_stream(call, _answered))
+        await _stream(call, _answered).serve()
 
     asyncio.run(run())
     assert sorted(call.written) == list(range(2 * MAX_IN_FLIGHT))
@@ -129,15 +121,48 @@ def test_read_no_further_it_ends_once_all_is_answered() -> None:
     async def run() -> list[int]:
         servicer, call = _Gated(), _Call(3, ends=False)
         stream = _stream(call, servicer._begin)
-        reader, writer = asyncio.create_task(stream.read()), asyncio.create_task(stream.write())
+        serving = asyncio.create_task(stream.serve())
         while len(servicer.flights) < 3:
             await asyncio.sleep(0)
-        reader.cancel()
-        await asyncio.wait([reader])
-        await asyncio.sleep(0)
-        assert not writer.done()
+        stream.stop_reading()
+        await asyncio.sleep(0.01)
+        assert not serving.done()
         servicer.gate.set()
-        await writer
+        await serving
+        return call.written
+
+    assert asyncio.run(run()) == [0, 1, 2]
+
+
+def test_it_ends_if_it_is_to_stop_before_its_first_read() -> None:
+    async def run() -> list[int]:
+        call = _Call(3, ends=False)
+        stream = _stream(call, _answered)
+        serving = asyncio.create_task(stream.serve())
+        asyncio.get_running_loop().call_soon(stream.stop_reading)  # the reader is a task, and has had no turn
+        await asyncio.wait_for(serving, 60)
+        return call.written
+
+    assert asyncio.run(run()) == []
+
+
+def test_what_was_read_before_bytes_that_are_no_request_is_answered() -> None:
+    class Garbled(_Call):
+        async def read(self) -> object:
+            request = await super().read()
+            if request is grpc.aio.EOF:
+                raise DecodeError("no message")
+            return request
+
+    async def run() -> list[int]:
+        servicer, call = _Gated(), Garbled(3, ends=True)
+        serving = asyncio.create_task(_stream(call, servicer._begin).serve())
+        while len(servicer.flights) < 3:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        servicer.gate.set()
+        with pytest.raises(DecodeError):
+            await serving
         return call.written
 
     assert asyncio.run(run()) == [0, 1, 2]
@@ -146,7 +171,7 @@ def test_read_no_further_it_ends_once_all_is_answered() -> None:
 def test_left_it_waits_for_nothing_that_is_in_flight() -> None:
     async def run() -> None:
         servicer, call = _Gated(), _Call(3, ends=False)
-        serving = asyncio.create_task(_serve(_stream(call, servicer._begin)))
+        serving = asyncio.create_task(_stream(call, servicer._begin).serve())
         while len(servicer.flights) < 3:
             await asyncio.sleep(0)
         serving.cancel()
