@@ -84,6 +84,7 @@ def _overload(options: argparse.Namespace, environment: Environment) -> int:
             options.deadline_ms,
             options.overload_seconds,
             options.overload_rounds,
+            options.overload_shared,
         )
     ):
         print(row, flush=True)
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         "--overload-seconds", type=float, metavar="S", help="instead: 3 x what can be answered, for S seconds"
     )
     add("--overload-rounds", type=int, default=5, metavar="N", help="of it (default: %(default)s)")
+    add("--overload-shared", action="store_true", help="its generator has no core of its own")
     add("--soak-minutes", type=float, metavar="M", help="instead of any scenario, a steady load for so long")
     add("--soak-reloads", type=float, metavar="S", help="every S seconds SIGHUP to all services")
     add("--out", type=Path, metavar="FILE", help="JSON lines; of a soak also a picture, FILE with .png")

@@ -90,7 +90,7 @@ def test_who_cannot_be_reached_answers_nobody() -> None:
 def test_every_request_is_answered_or_sent_away_in_order(tiny_bundle: Bundle, tmp_path: Path) -> None:
     out, image = tmp_path / "rows.jsonl", ROOT / "demo" / "images" / "cat.jpg"
     options = ["--bundle", str(tiny_bundle.path), "--image", str(image), "--out", str(out)]
-    assert main(["--overload-seconds", "1", "--overload-rounds", "2", *options]) == 0
+    assert main(["--overload-seconds", "1", "--overload-rounds", "2", "--overload-shared", *options]) == 0
     _, *rows = map(json.loads, out.read_text().splitlines())
     phases, verdict = rows[:-1], rows[-1]
     assert len(phases) == 1 + 2 * 4
