@@ -43,7 +43,6 @@ class Stream:
         self._flights: dict[asyncio.Future[Computed], Flight] = {}  # by their answers
         self._unwritten = 0
         self._reader: asyncio.Task[None] | None = None
-        self._fault: BaseException | None = None
 
     async def serve(self) -> None:
         """Until all that was read is answered. Cancelled, nobody waits for what is still in flight.
@@ -59,8 +58,8 @@ class Stream:
             self._reader.cancel()
             for answer in self._flights:
                 answer.cancel()
-        if self._fault is not None:
-            raise self._fault
+        if not self._reader.cancelled():
+            self._reader.result()
 
     def stop_reading(self) -> None:
         """It ends once all that was read is answered."""
@@ -77,9 +76,10 @@ class Stream:
             self._take_off(self._begin(request, time.perf_counter_ns()))
 
     def _has_read(self, reader: "asyncio.Task[None]") -> None:
-        # Here, as a task that is cancelled before its first step does none of its own.
-        self._fault = None if reader.cancelled() else reader.exception()
+        # Not at the end of `_read`: a task that is cancelled before its first step never comes there.
         self._replies.put_nowait(None)
+        if not reader.cancelled():
+            reader.exception()  # which is asked for here too, as nobody else does where `serve` was cancelled
 
     async def _write(self, reader: "asyncio.Task[None]") -> None:
         """Write each reply, until no more is read and all is answered."""

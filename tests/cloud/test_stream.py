@@ -168,6 +168,32 @@ def test_what_was_read_before_bytes_that_are_no_request_is_answered() -> None:
     assert asyncio.run(run()) == [0, 1, 2]
 
 
+def test_bytes_that_are_no_request_are_told_of_even_as_the_last_reply_is_written() -> None:
+    """The reader ends in the very turn in which there is nothing left to write."""
+
+    class Garbled(_Call):
+        def __init__(self) -> None:
+            super().__init__(1, ends=True)
+            self._writing = asyncio.Event()
+
+        async def read(self) -> object:
+            if self._requests:
+                return await super().read()
+            await self._writing.wait()
+            raise DecodeError("no message")
+
+        async def write(self, reply: pb.ForwardReply) -> None:
+            await super().write(reply)
+            self._writing.set()
+            await asyncio.sleep(0)
+
+    async def run() -> None:
+        with pytest.raises(DecodeError):
+            await _stream(Garbled(), _answered).serve()
+
+    asyncio.run(run())
+
+
 def test_left_it_waits_for_nothing_that_is_in_flight() -> None:
     async def run() -> None:
         servicer, call = _Gated(), _Call(3, ends=False)
