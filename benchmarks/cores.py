@@ -5,12 +5,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-__all__ = ["divide", "pinned"]
+__all__ = ["available", "divide", "pinned"]
+
+
+def available() -> Sequence[int]:
+    """All that this process may run on."""
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else range(os.cpu_count() or 1)
 
 
 def divide(count: int) -> tuple[Sequence[int], Sequence[int]]:
     """The last `count` cores, and the others; all, twice, if none is left."""
-    cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else range(os.cpu_count() or 1)
+    cores = available()
     others = cores[:-count]
     return (cores[-count:], others) if others else (cores, cores)
 

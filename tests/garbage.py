@@ -1,19 +1,20 @@
 """What only the garbage collector can free."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["garbage_of"]
+__all__ = ["collector_off"]
 
 
-def garbage_of(action: Callable[[], object]) -> int:
-    """How many objects `action` leaves in cycles."""
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """What `gc.collect` counts within is what was left in cycles since this began."""
     gc.collect()
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        action()
-        return gc.collect()
+        yield
     finally:
         if was_enabled:
             gc.enable()

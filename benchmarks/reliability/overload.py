@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import uvloop
 
-from benchmarks.cores import divide, pinned
+from benchmarks.cores import available, divide, pinned
 from benchmarks.processes import Service
 from benchmarks.reliability.open_loop import Arrival, Client, request_bytes
 from benchmarks.reliability.phase import Phase, Verdict
@@ -39,9 +39,6 @@ _CLIENTS = 12
 
 #: Below the edge's --max-connections.
 _CONNECTIONS = 480
-
-#: More than there are.
-_EVERY_CORE = 1_000_000
 
 #: Before anything is measured.
 _WARM_UP_SECONDS = 3.0
@@ -61,7 +58,7 @@ class Overload:
 
 
 def overload(plan: Overload) -> Iterator[Phase | Verdict]:
-    generators, cores = divide(_EVERY_CORE if plan.shared else 1)
+    generators, cores = (available(), available()) if plan.shared else divide(1)
     cloud = Cloud(plan.bundle, "127.0.0.1:0")
     with contextlib.ExitStack() as stack:
         with pinned(cores):

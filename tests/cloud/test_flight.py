@@ -21,6 +21,7 @@ from splitwire.errors import BundleMismatch, DeadlineExceeded, FrameError
 from splitwire.frame import decode
 from tests.cloud.serving import make_request, make_symbols
 from tests.cloud.test_held import make
+from tests.garbage import collector_off
 
 T = TypeVar("T")
 
@@ -142,13 +143,9 @@ def test_refusals_leave_nothing_to_the_collector(tiny_bundle: Bundle) -> None:
             await _counting()
 
         await refuse()
-        gc.collect()
-        gc.disable()
-        try:
+        with collector_off():
             await refuse()
             return gc.collect()
-        finally:
-            gc.enable()
 
     assert _fly(tiny_bundle, scenario) == 0
 

@@ -32,7 +32,6 @@ class _Gated(SplitInferenceServicer):
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.flights: list[_Flight] = []
-        self._answering: set[asyncio.Task[int]] = set()
 
     async def ForwardStream(  # type: ignore[override]  # noqa: N802
         self, _: AsyncIterator[pb.ForwardRequest], context: Context
